@@ -220,7 +220,7 @@ REJECTS: Final = Table(
         Column("source", STRING, "name of the source", "avis_boutique"),
         Column("file", STRING, "file as named by the source", "exports/avis.csv"),
         Column("row", INT, "row in that file, the first record being 1", "18"),
-        Column("reason", STRING, "a short word: colonnes, date, note, identifiant, encodage, json …",
+        Column("reason", STRING, "a word: colonnes, date, note, identifiant, encodage, json …",
                "date"),
         Column("detail", STRING, "what was expected and what came, masked",
                "column 'Date': '31/02/2026' is not a date"),
