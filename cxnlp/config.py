@@ -16,7 +16,7 @@ from cxnlp.errors import ConfigError
 
 RawField = Literal[
     "native_id", "url", "brand", "location", "product", "published_at", "author", "rating",
-    "title", "text", "reply_text", "reply_at",
+    "title", "text", "reply_text", "reply_at", "source",
 ]  # fmt: skip
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 
@@ -148,6 +148,12 @@ class Settings(_Section):
         twice = {name for name in names if names.count(name) > 1}
         if twice:
             raise ValueError(f"two sources are named {', '.join(sorted(twice))}")
+        mixed = [source.name for source in self.sources if "source" in source.fields]
+        if mixed:
+            raise ValueError(
+                f"source {', '.join(mixed)}: fields may not map 'source', which only "
+                "`cxnlp analyze` takes from a column; a warehouse has one source per entry"
+            )
         return self
 
     @property
