@@ -1,0 +1,165 @@
+"""Training data → texts, labels and token arrays.
+
+Comes in: a folder with `reviews.jsonl.gz` (text, rating) and `annotated_train.jsonl`,
+`annotated_dev.jsonl` (the format of `docs/annotation.md`). Goes out: lists of `Example`, and
+windows ready for the network. No spaCy here: what needs clauses gets them as an argument.
+"""
+
+import gzip
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from cxnlp.clean import clean_text
+from cxnlp.errors import ConfigError
+from cxnlp.model.tokens import Tokenizer
+
+_CLAUSE = re.compile(r"(?<=[.!?;…])\s+|\n+|\s+(?=mais\s|par contre\s|cependant\s|malgré\s)")
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """A place in a text: offsets, touchpoint, levers, polarity."""
+
+    start: int
+    end: int
+    touchpoint: str
+    levers: tuple[str, ...]
+    polarity: str
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A comment with what is known of it; `rating` is 1–5 or None."""
+
+    id: str
+    text: str
+    rating: float | None = None
+    sentiment: str | None = None
+    emotions: tuple[str, ...] = ()
+    intents: tuple[str, ...] = ()
+    mentions: tuple[Mention, ...] = ()
+    domain: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """Comments as arrays: one window each (long ones are cut, for training only).
+
+    `ids[i]` are the token ids of comment i, `piece_of[i]` the number of the segment of each
+    token within the comment, `spans[i]` the characters [start, end) of each segment.
+    """
+
+    ids: list[npt.NDArray[np.int32]]
+    piece_of: list[npt.NDArray[np.int32]]
+    spans: list[list[tuple[int, int]]]
+
+
+def read_reviews(folder: Path) -> list[Example]:
+    """Return the rated reviews of a folder, cleaned, without those that say nothing."""
+    rows = _rows(folder / "reviews.jsonl.gz")
+    examples = []
+    for number, row in enumerate(rows):
+        text = clean_text(row.get("text") or "")
+        if len(text) > 2:
+            rating = row.get("rating")
+            rated = float(rating) if rating is not None else None
+            examples.append(Example(str(number), text, rated, domain=row.get("domain", "")))
+    return examples
+
+
+def read_annotated(path: Path) -> list[Example]:
+    """Return annotated comments. Text is taken as it stands, so that mentions stay in place."""
+    return [_annotated(row) for row in _rows(path)]
+
+
+def _annotated(row: dict[str, Any]) -> Example:
+    text, mentions, after = row["text"], [], 0
+    for m in row["m"]:
+        start = text.find(m["q"], after)
+        start = start if start >= 0 else text.find(m["q"])
+        if start >= 0:
+            after = start + len(m["q"])
+            mentions.append(Mention(start, after, m["t"], tuple(m["l"]), m["p"]))
+    rating = row.get("rating")
+    return Example(
+        row["id"], text, float(rating) if rating is not None else None, row["s"],
+        tuple(row["e"]), tuple(row["i"]), tuple(mentions), row.get("domain", ""),
+    )  # fmt: skip
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such file; see docs/training.md for what the folder holds")
+    opened = gzip.open(path, "rt") if path.suffix == ".gz" else path.open(encoding="utf-8")
+    with opened as lines:
+        for line in lines:
+            yield json.loads(line)
+
+
+def rough_clauses(text: str) -> list[tuple[int, int]]:
+    """Return clauses by punctuation alone, good enough where no annotation looks at them.
+
+    >>> rough_clauses("Bel accueil. Plat froid mais bon vin")
+    [(0, 12), (13, 23), (24, 36)]
+    """
+    spans, start = [], 0
+    for cut in _CLAUSE.finditer(text):
+        if text[start : cut.start()].strip():
+            spans.append((start, cut.start()))
+            start = cut.end()
+    if text[start:].strip():
+        spans.append((start, len(text)))
+    return spans
+
+
+def windows(
+    texts: Iterable[str], spans: list[list[tuple[int, int]]], tokenizer: Tokenizer, cut: int
+) -> Windows:
+    """Return token arrays of at most `cut` tokens a comment."""
+    segments, owner = [], []
+    for number, (text, some) in enumerate(zip(texts, spans, strict=True)):
+        segments += [text[a:b] for a, b in some]
+        owner += [number] * len(some)
+    tokens = tokenizer.encode(segments, np.asarray(owner, np.int64))
+    piece_numbers = np.repeat(np.arange(len(tokens.piece_ends)), tokens.piece_lengths)
+    segment = tokens.piece_segment[piece_numbers]
+    text_of = np.asarray(owner, np.int64)[segment]
+    first = np.searchsorted(np.asarray(owner), np.arange(len(spans)))
+    bounds = np.searchsorted(text_of, np.arange(len(spans) + 1))
+    ids, pieces = [], []
+    for number in range(len(spans)):
+        some = slice(int(bounds[number]), min(int(bounds[number + 1]), int(bounds[number]) + cut))
+        ids.append(tokens.ids[some])
+        pieces.append((segment[some] - first[number]).astype(np.int32))
+    return Windows(ids, pieces, spans)
+
+
+def collate(
+    data: Windows, rows: npt.NDArray[np.int64], cues: npt.NDArray[np.float32] | None, width: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return ids, token_piece, piece_window, cues and the segment number of each piece."""
+    length = max(len(data.ids[r]) for r in rows) + 2
+    ids = np.full((len(rows), length), 1, np.int64)
+    piece = np.full((len(rows), length), -1, np.int64)
+    window, segment, base = [], [], 0
+    for k, r in enumerate(rows):
+        some = data.ids[r]
+        ids[k, 0], ids[k, 1 : len(some) + 1], ids[k, len(some) + 1] = 0, some, 2
+        count = int(data.piece_of[r].max()) + 1 if len(some) else 0
+        piece[k, 1 : len(some) + 1] = data.piece_of[r] + base
+        window += [k] * count
+        segment += list(range(count))
+        base += count
+    heard = np.zeros((base, width), np.float32) if cues is None else cues
+    return (
+        torch.from_numpy(ids), torch.from_numpy(piece), torch.tensor(window, dtype=torch.int64),
+        torch.from_numpy(heard), torch.tensor(segment, dtype=torch.int64),
+    )  # fmt: skip
