@@ -35,23 +35,32 @@ def statements(folder: str, present: Collection[str]) -> str:
     lines = ["-- Written by cxnlp at each publication: duckdb -init views.sql"]
     for table in schema.TABLES:
         if any(path.startswith(f"{table.name}/") for path in present):
-            glob = f"{_literal(folder)}/{table.name}/**/*.parquet"
+            glob = f"{quoted(globbed(folder))}/{table.name}/**/*.parquet"
             query = f"FROM read_parquet('{glob}', hive_partitioning=true)"
         elif f"{table.name}.parquet" in present:
-            query = f"FROM read_parquet('{_literal(folder)}/{table.name}.parquet')"
+            query = f"FROM read_parquet('{quoted(globbed(folder))}/{table.name}.parquet')"
         else:
             query = _no_rows(table)
         lines.append(f"CREATE OR REPLACE VIEW {table.name} AS {query};")
     return "\n".join(lines) + "\n"
 
 
-def _literal(path: str) -> str:
-    """Return `path` for a quoted glob: the marks that mean something in a glob mean themselves.
+def globbed(path: str) -> str:
+    """Return `path` as a glob for itself: `*`, `?` and `[` lose their meaning.
 
-    >>> _literal("/srv/l'avis [1]")
-    "/srv/l''avis [[]1]"
+    >>> globbed("/srv/avis [1]")
+    '/srv/avis [[]1]'
     """
-    return "".join(f"[{mark}]" if mark in "*?[" else mark for mark in path).replace("'", "''")
+    return "".join(f"[{mark}]" if mark in "*?[" else mark for mark in path)
+
+
+def quoted(text: str) -> str:
+    """Return `text` for the inside of an SQL string.
+
+    >>> quoted("l'avis")
+    "l''avis"
+    """
+    return text.replace("'", "''")
 
 
 def _no_rows(table: schema.Table) -> str:

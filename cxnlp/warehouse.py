@@ -85,8 +85,7 @@ class Warehouse:
                 if self._put(new, part, marks, manifest):
                     changed.append(part.path)
             self._put_text(new, _MANIFEST, json.dumps(manifest, indent=0, sort_keys=True))
-            present = {path.removeprefix("tables/") for path in manifest}
-            self._put_text(new, _VIEWS, views.statements(self._files.where("tables"), present))
+            self._put_text(new, _VIEWS, self.views(manifest))
         return changed
 
     def read(self, table: schema.Table, columns: Sequence[str] | None = None) -> pa.Table:
@@ -112,6 +111,12 @@ class Warehouse:
         folder = "raw" if table is schema.RAW else f"tables/{table.name}"
         found = [part_at(path) for path in self._files.list(folder)]
         return sorted(key[1:] for key in found if key and key[0] is table)
+
+    def views(self, paths: Collection[str] | None = None) -> str:
+        """Return the text of `views.sql`, for the files there are or will be."""
+        found = self._files.list("tables") if paths is None else paths
+        present = {path.removeprefix("tables/") for path in found}
+        return views.statements(self._files.where("tables"), present)
 
     def stage_shard(self, name: str, comments: pa.Table, mentions: pa.Table) -> None:
         """Keep what was made of one shard, exactly as given, until `drop_shards`."""
