@@ -8,7 +8,6 @@ A name of an author comes in here and does not leave: only its keyed pseudonym d
 import difflib
 import hashlib
 import hmac
-import json
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
@@ -285,5 +284,8 @@ def _rejects(
 
 
 def _digest(size: int, *parts: Any) -> str:
-    written = json.dumps(parts, ensure_ascii=False)
+    """Return the digest of values, each written with its length so that none runs into another."""
+    written = "".join(
+        ["-" if part is None else f"{len(text := str(part))}:{text}" for part in parts]
+    )
     return hashlib.blake2b(written.encode(), digest_size=size).hexdigest()
