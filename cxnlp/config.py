@@ -95,7 +95,7 @@ class Inference(_Section):
     """How the network runs. `max_batch_tokens` counts real and padded tokens of a batch."""
 
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
-    precision: Literal["auto", "float32", "bfloat16", "int8"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
     max_batch_tokens: int = Field(16384, ge=512)
 
 

@@ -14,6 +14,7 @@ from sklearn.pipeline import make_union
 
 from cxnlp.model.card import Labels
 from cxnlp.training.corpus import Example
+from cxnlp.training.targets import targets
 
 Floats = npt.NDArray[np.float32]
 
@@ -52,17 +53,3 @@ class Teacher:
             found[head] = model.predict_proba(x).astype(np.float32)
         return found
 
-
-def targets(examples: list[Example], labels: Labels) -> dict[str, Floats]:
-    """Return 0/1 matrices [examples, labels] for each comment head that annotations know."""
-    sets = {
-        "sentiment": [{str(e.sentiment)} for e in examples],
-        "emotions": [set(e.emotions) for e in examples],
-        "intents": [set(e.intents) for e in examples],
-        "touchpoints": [{m.touchpoint for m in e.mentions} for e in examples],
-        "levers": [{lever for m in e.mentions for lever in m.levers} for e in examples],
-    }
-    return {
-        head: np.array([[n in some for n in getattr(labels, head)] for some in rows], np.float32)
-        for head, rows in sets.items()
-    }

@@ -1,0 +1,180 @@
+"""Annotations → the fitted network, its thresholds, and the model folder.
+
+Comes in: a pretrained checkpoint of the recipe's folder and the annotated comments. Goes out: a
+model folder. Clauses and trigger hits are those of `cxnlp.segment`, so that training sees what
+the pipeline will show the network.
+"""
+
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cxnlp import clean
+from cxnlp.fuse import hit_matrix
+from cxnlp.model.card import Card, Labels, write_card
+from cxnlp.model.engine import Engine
+from cxnlp.model.network import Network
+from cxnlp.model.weights import save_network
+from cxnlp.segment import Segmented, Segmenter
+from cxnlp.taxonomy import load_taxonomy
+from cxnlp.training.corpus import Example, read_annotated, windows
+from cxnlp.training.optimise import Targets, _resume, optimise
+from cxnlp.training.recipe import Recipe, labels_for, new_network, stars, tokenizer_of
+from cxnlp.training.scores import best_threshold, best_weights
+from cxnlp.training.targets import targets
+
+Floats = npt.NDArray[np.float32]
+COMMENT_HEADS = ("emotions", "intents", "touchpoints", "levers")
+
+
+def finetune(recipe: Recipe, data: Path, tell: Callable[[str], None]) -> Path:
+    """Fit all heads on the annotations, calibrate on dev, and return the model folder."""
+    taxonomy = load_taxonomy(recipe.taxonomy)
+    annotated = read_annotated(data / "annotated_train.jsonl")
+    labels = labels_for(taxonomy, annotated, recipe.min_mentions)
+    segmenter = Segmenter(taxonomy)
+    network = new_network(recipe, labels)
+    if not (recipe.folder / "finetune" / "checkpoint.safetensors").is_file():
+        _resume(network, recipe.folder / "pretrain")
+    segmented = segmenter.split([e.text for e in annotated])
+    spans = _spans(segmented, len(annotated))
+    heard = cue_columns(segmented, segmenter.labels, labels)
+    texts = [e.text for e in annotated]
+    rows = windows(texts, spans, tokenizer_of(recipe), recipe.cut)
+    bounds = np.searchsorted(segmented.segments.text, np.arange(len(annotated) + 1))
+    wanted = Targets(
+        {**targets(annotated, labels), "stars": stars(annotated)},
+        [segment_targets(e, some, labels) for e, some in zip(annotated, spans, strict=True)],
+        [heard[a:b] for a, b in zip(bounds[:-1], bounds[1:], strict=True)],
+    )
+    optimise(
+        network, rows, wanted, labels, recipe.schedule("finetune"), recipe.folder / "finetune", tell
+    )
+    return export(recipe, network.eval(), labels, data, segmenter, tell)
+
+
+def export(
+    recipe: Recipe, network: Network, labels: Labels, data: Path, segmenter: Segmenter,
+    tell: Callable[[str], None],
+) -> Path:  # fmt: skip
+    """Write the model folder with thresholds and temperatures chosen on the dev annotations."""
+    folder = recipe.folder / "model"
+    save_network(network, folder)
+    shutil.copyfile(recipe.folder / "tokenizer.json", folder / "tokenizer.json")
+    plain = {h: tuple([0.5] * len(getattr(labels, h))) for h in COMMENT_HEADS}
+    plain |= {"segment_touchpoints": plain["touchpoints"], "segment_levers": plain["levers"]}
+    plain |= {"sentiment": (1.0,) * 4, "polarity": (1.0,) * 3}
+    about: dict[str, Any] = {"trained": f"{datetime.now(UTC):%Y-%m-%d}", "recipe": recipe.name}
+    write_card(folder, Card(recipe.name, labels, plain, {}, clean.VERSION, about=about))
+    dev = read_annotated(data / "annotated_dev.jsonl")
+    thresholds, temperatures = calibrate(folder, dev, segmenter)
+    card = Card(recipe.name, labels, thresholds, temperatures, clean.VERSION, about=about)
+    tell(f"{write_card(folder, card).version} in {folder}")
+    return folder
+
+
+def calibrate(
+    folder: Path, dev: list[Example], segmenter: Segmenter
+) -> tuple[dict[str, tuple[float, ...]], dict[str, float]]:
+    """Return thresholds per label (best F1 on `dev`) and temperatures per head (least log loss).
+
+    Temperature scaling: Guo et al. 2017, arXiv:1706.04599.
+    """
+    engine = Engine.load(folder, device="cpu")
+    labels = engine.card.labels
+    segmented = segmenter.split([e.text for e in dev])
+    spans = _spans(segmented, len(dev))
+    pieces = [e.text[a:b] for e, some in zip(dev, spans, strict=True) for a, b in some]
+    heard = cue_columns(segmented, segmenter.labels, labels)
+    scores = engine.predict(pieces, segmented.segments.text, len(dev), heard)
+    wanted = targets(dev, labels)
+    temperatures, thresholds = {}, {}
+    for head in ("sentiment", *COMMENT_HEADS):
+        temperatures[head], scores.comment[head] = _tempered(
+            scores.comment[head], wanted[head], one_of=head == "sentiment"
+        )
+    thresholds["sentiment"] = best_weights(scores.comment["sentiment"], wanted["sentiment"])
+    for head in COMMENT_HEADS:
+        thresholds[head] = best_threshold(scores.comment[head], wanted[head])
+    of_segments = [segment_targets(e, some, labels) for e, some in zip(dev, spans, strict=True)]
+    present = np.concatenate([some for some, _ in of_segments])
+    where = labels.slices(Labels.PIECE)
+    for head in ("touchpoints", "levers"):
+        temperatures[f"segment_{head}"] = 1.0
+        thresholds[f"segment_{head}"] = best_threshold(
+            scores.segment[head], present[:, where[head]]
+        )
+    side = np.concatenate([classes for _, classes in of_segments])
+    known = side >= 0
+    thresholds["polarity"] = best_weights(
+        scores.segment["polarity"][known], np.eye(3, dtype=np.float32)[side[known]]
+    )
+    return thresholds, temperatures
+
+
+def segment_targets(
+    example: Example, spans: list[tuple[int, int]], labels: Labels
+) -> tuple[Floats, npt.NDArray[np.int64]]:
+    """Return what is present in each segment [segments, touchpoints + levers], and its polarity.
+
+    A mention belongs to the segment that shares most characters with it. A segment whose
+    mentions disagree, or that has none, has polarity −1.
+    """
+    where = labels.slices(Labels.PIECE)
+    present = np.zeros((len(spans), where["levers"].stop), np.float32)
+    sides: list[set[str]] = [set() for _ in spans]
+    for m in example.mentions:
+        shared = [min(m.end, b) - max(m.start, a) for a, b in spans]
+        if not shared or max(shared) <= 0:
+            continue
+        at = int(np.argmax(shared))
+        sides[at].add(m.polarity)
+        if m.touchpoint in labels.touchpoints:
+            present[at, labels.touchpoints.index(m.touchpoint)] = 1
+        for lever in m.levers:
+            present[at, where["levers"].start + labels.levers.index(lever)] = 1
+    classes = [labels.polarity.index(next(iter(s))) if len(s) == 1 else -1 for s in sides]
+    return present, np.array(classes, np.int64)
+
+
+def cue_columns(
+    segmented: Segmented, found: tuple[tuple[str, str], ...], labels: Labels
+) -> Floats:
+    """Return the hits of each segment in the order of the model's cues."""
+    number = {f"{kind}:{name}": i for i, (kind, name) in enumerate(found)}
+    hits = hit_matrix(segmented, found)
+    padded = np.concatenate([hits, np.zeros((len(hits), 1), np.float32)], 1)
+    return padded[:, [number.get(cue, -1) for cue in labels.cues]]
+
+
+def _spans(segmented: Segmented, texts: int) -> list[list[tuple[int, int]]]:
+    found: list[list[tuple[int, int]]] = [[] for _ in range(texts)]
+    s = segmented.segments
+    for text, start, end in zip(s.text.tolist(), s.start.tolist(), s.end.tolist(), strict=True):
+        found[text].append((start, end))
+    return found
+
+
+def _tempered(probabilities: Floats, wanted: Floats, one_of: bool) -> tuple[float, Floats]:
+    """Return the temperature of least log loss and the probabilities it gives."""
+    clipped = np.clip(probabilities, 1e-6, 1 - 1e-6)
+    logits = np.log(clipped) if one_of else np.log(clipped / (1 - clipped))
+    best = (np.inf, 1.0, probabilities)
+    for temperature in np.geomspace(0.4, 4.0, 40):
+        scaled = logits / temperature
+        if one_of:
+            p = np.exp(scaled - scaled.max(1, keepdims=True))
+            p /= p.sum(1, keepdims=True)
+            loss = -float((wanted * np.log(np.clip(p, 1e-9, 1))).sum(1).mean())
+        else:
+            p = 1 / (1 + np.exp(-scaled))
+            q = np.clip(p, 1e-9, 1 - 1e-9)
+            loss = -float((wanted * np.log(q) + (1 - wanted) * np.log(1 - q)).mean())
+        if loss < best[0]:
+            best = (loss, float(temperature), p.astype(np.float32))
+    return best[1], best[2]
