@@ -101,9 +101,7 @@ def _touchpoints(
             heard[:, place] = hits[:, column[name]] > 0
     every |= heard & ~by_model
     rows, columns = np.nonzero(every)
-    return _Mentions(
-        rows, columns, certain[rows, columns], by_model[columns], heard[rows, columns]
-    )
+    return _Mentions(rows, columns, certain[rows, columns], by_model[columns], heard[rows, columns])
 
 
 def _levers(owner: Ints, scores: Scores, card: Card, texts: int) -> tuple[Bools, list[str]]:

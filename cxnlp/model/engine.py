@@ -82,7 +82,9 @@ class Engine:
         windows_of, pieces_of = tokens.window_text, tokens.piece_segment
         return Scores(
             {
-                head: self._gather(head, comment[:, where], windows_of, tokens.window_lengths, texts)
+                head: self._gather(
+                    head, comment[:, where], windows_of, tokens.window_lengths, texts
+                )
                 for head, where in self.card.labels.slices(Labels.COMMENT).items()
             },
             {

@@ -62,9 +62,7 @@ class _Layer(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None, dropout: float) -> Tensor:
         rows, length, size = x.shape
         split = (rows, length, self.heads, size // self.heads)
-        q, k, v = (
-            f(x).view(split).transpose(1, 2) for f in (self.query, self.key, self.value)
-        )
+        q, k, v = (f(x).view(split).transpose(1, 2) for f in (self.query, self.key, self.value))
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         mixed = self.attention_output(mixed.transpose(1, 2).reshape(rows, length, size))
         x = self.attention_norm(x + F.dropout(mixed, dropout, self.training))

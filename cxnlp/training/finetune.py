@@ -142,9 +142,7 @@ def segment_targets(
     return present, np.array(classes, np.int64)
 
 
-def cue_columns(
-    segmented: Segmented, found: tuple[tuple[str, str], ...], labels: Labels
-) -> Floats:
+def cue_columns(segmented: Segmented, found: tuple[tuple[str, str], ...], labels: Labels) -> Floats:
     """Return the hits of each segment in the order of the model's cues."""
     number = {f"{kind}:{name}": i for i, (kind, name) in enumerate(found)}
     hits = hit_matrix(segmented, found)

@@ -158,9 +158,11 @@ def _batches(data: Windows, schedule: Schedule, done: int) -> Iterator[npt.NDArr
         batches, start = [], 0
         while start < len(order):
             stop = start + 1
-            while stop < len(order) and (stop + 1 - start) * lengths[order[start : stop + 1]].max(
-                initial=1
-            ) <= schedule.batch_tokens:
+            while (
+                stop < len(order)
+                and (stop + 1 - start) * lengths[order[start : stop + 1]].max(initial=1)
+                <= schedule.batch_tokens
+            ):
                 stop += 1
             batches.append(order[start:stop])
             start = stop

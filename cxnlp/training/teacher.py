@@ -52,4 +52,3 @@ class Teacher:
         for head, model in self.rest.items():
             found[head] = model.predict_proba(x).astype(np.float32)
         return found
-

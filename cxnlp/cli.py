@@ -1,0 +1,227 @@
+"""The commands: arguments in, one message and an exit status out.
+
+Comes in: what the user typed. Goes out: a call of the package, its result shown. Heavy imports
+happen inside the commands, so that `--help` is quick.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cxnlp.errors import CxnlpError, UsageError
+from cxnlp.version import __version__
+
+app = typer.Typer(
+    help="Text analytics for French customer comments: exports in, Parquet tables out.",
+    no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False,
+)  # fmt: skip
+taxonomy_app = typer.Typer(help="Touchpoints, levers and their triggers.", no_args_is_help=True)
+models_app = typer.Typer(help="Model folders.", no_args_is_help=True)
+app.add_typer(taxonomy_app, name="taxonomy")
+app.add_typer(models_app, name="models")
+
+Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], metavar="DAY")]
+ModelOption = Annotated[Path, typer.Option(help="Model folder.")]
+TaxonomyOption = Annotated[Path, typer.Option(help="Taxonomy file.")]
+MODEL, TAXONOMY = Path("models/cxnlp-fr-mini"), Path("configs/taxonomy.yaml")
+
+
+def main() -> None:
+    """Run the command line; a mistake of ours or the user's ends in one message."""
+    try:
+        app(standalone_mode=True)
+    except CxnlpError as error:
+        sys.stderr.write(f"cxnlp: {error}\n")
+        sys.exit(error.exit_status)
+    except KeyboardInterrupt:
+        sys.stderr.write("cxnlp: interrupted; what was published stays, run again to go on\n")
+        sys.exit(130)
+
+
+def _version(shown: bool) -> None:
+    if shown:
+        typer.echo(f"cxnlp {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(epilog="Example: cxnlp run configs/demo.yaml")
+def run(
+    config: Annotated[Path, typer.Argument(help="Configuration file (YAML).")],
+    first_day: Annotated[Day, typer.Option("--from", help="First day to analyse.")] = None,
+    last_day: Annotated[Day, typer.Option("--to", help="Last day to analyse.")] = None,
+    direct: Annotated[bool, typer.Option("--direct", help="Without Prefect.")] = False,
+) -> None:
+    """Run the nightly flow: ingest, analyse, measure."""
+    from cxnlp import night, show
+    from cxnlp.config import load_settings
+
+    settings = load_settings(config)
+    days = (first_day.date() if first_day else None, last_day.date() if last_day else None)
+    if days[0] and days[1] and days[0] > days[1]:
+        raise UsageError(f"--from {days[0]} is after --to {days[1]}")
+    with _telling() as tell:
+        if direct:
+            row = night.run(night.Night.begin(settings, *days, tell))
+        else:
+            _quieten_prefect()
+            tell("starting Prefect")
+            from pipelines.nightly import nightly
+
+            row = nightly(str(config), *days, tell)
+    show.night(settings, row)
+
+
+@app.command(epilog='Example: cxnlp analyze avis.csv --output out  |  cxnlp analyze --text "…"')
+def analyze(
+    source: Annotated[Path | None, typer.Argument(metavar="INPUT", help="One file.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Folder for the three tables.")] = None,
+    text: Annotated[
+        str | None, typer.Option("--text", help="Column of the text; without INPUT: one comment.")
+    ] = None,
+    model: ModelOption = MODEL,
+    taxonomy: TaxonomyOption = TAXONOMY,
+    id_column: Annotated[str | None, typer.Option("--id", help="Column of the id.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda:0.")] = "auto",
+) -> None:
+    """Analyse one file (.csv .jsonl .json .parquet .xlsx), or one comment."""
+    from cxnlp import show
+    from cxnlp.analyse import Analyzer
+    from cxnlp.config import Inference
+    from cxnlp.onefile import analyse_file
+
+    if source is None and text is None:
+        raise UsageError("give a file to analyse, or one comment with --text")
+    how = Inference(device=device)
+    if source is None:
+        analyzer = Analyzer.load(model, taxonomy, inference=how)
+        show.comment(analyzer.analyze([str(text)]))
+        return
+    if output is None:
+        raise UsageError("say where the tables go with --output DIR")
+    with _telling() as tell:
+        counts = analyse_file(
+            source, output, lambda: Analyzer.load(model, taxonomy, inference=how),
+            text_column=text, id_column=id_column, tell=tell,
+        )  # fmt: skip
+    show.one_file(output, counts)
+
+
+@app.command(epilog="Example: cxnlp evaluate samples/gold_part1.jsonl --json scores.json")
+def evaluate(
+    gold: Annotated[Path, typer.Argument(help="Annotated comments (docs/annotation.md).")],
+    model: ModelOption = MODEL,
+    taxonomy: TaxonomyOption = TAXONOMY,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write JSON.")] = None,
+) -> None:
+    """Score a model against annotations."""
+    import json
+
+    from cxnlp import show
+    from cxnlp.analyse import Analyzer
+    from cxnlp.training.evaluate import evaluate as judge
+
+    scores = judge(gold, Analyzer.load(model, taxonomy))
+    if json_file:
+        json_file.write_text(json.dumps(scores, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    show.scores(scores)
+
+
+@app.command(epilog="Example: cxnlp train configs/training/fr-mini.yaml --data data")
+def train(
+    config: Annotated[Path, typer.Argument(help="Training configuration (YAML).")],
+    data: Annotated[Path, typer.Option(help="Folder of training data (docs/training.md).")],
+) -> None:
+    """Train a model by a recipe; a step that is done is not done again."""
+    from cxnlp.training import finetune, recipe
+
+    plan = recipe.load_recipe(config)
+    recipe.prepare(plan, data, typer.echo)
+    recipe.pretrain(plan, data, typer.echo)
+    finetune.finetune(plan, data, typer.echo)
+
+
+@app.command(
+    epilog='Example: cxnlp query output "SELECT sentiment, count(*) FROM comments GROUP BY 1"'
+)
+def query(
+    warehouse: Annotated[Path, typer.Argument(help="Warehouse folder.")],
+    sql: Annotated[str, typer.Argument(help="One SELECT over the tables.")],
+    output: Annotated[
+        Path | None, typer.Option(help="Write .csv or .parquet instead of showing.")
+    ] = None,
+) -> None:
+    """Ask the tables a question in SQL (DuckDB)."""
+    from cxnlp import metrics, show
+
+    show.answer(metrics.query(str(warehouse), sql), output)
+
+
+@app.command(epilog="Example: cxnlp verify output")
+def verify(warehouse: Annotated[Path, typer.Argument(help="Warehouse folder.")]) -> None:
+    """Check every file of a warehouse: readable, unaltered, complete."""
+    from cxnlp.errors import WarehouseError
+    from cxnlp.warehouse import Warehouse
+
+    if not (warehouse / "tables").is_dir():
+        raise UsageError(f"{warehouse}: no warehouse there (it has a folder named tables)")
+    problems = Warehouse(str(warehouse)).verify()
+    if problems:
+        raise WarehouseError("\n".join(problems))
+    typer.echo("every file is whole")
+
+
+@taxonomy_app.command("check", epilog="Example: cxnlp taxonomy check configs/taxonomy.yaml")
+def taxonomy_check(file: Annotated[Path, typer.Argument(help="Taxonomy file.")]) -> None:
+    """Say what is wrong with a taxonomy, and on which line."""
+    from cxnlp import show
+
+    show.taxonomy(file)
+
+
+@models_app.command("verify", epilog="Example: cxnlp models verify models/cxnlp-fr-mini")
+def models_verify(folder: Annotated[Path, typer.Argument(help="Model folder.")]) -> None:
+    """Check a model folder: complete, unaltered, nothing that could run code."""
+    from cxnlp.model.card import read_card
+
+    typer.echo(f"{read_card(folder).version}: the files are those the card describes")
+
+
+@contextmanager
+def _telling() -> Iterator[Callable[[str], None]]:
+    """Show what is going on in one moving line, on a terminal only."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda _: None
+        return
+    with console.status("starting") as status:
+        yield status.update
+
+
+def _quieten_prefect() -> None:
+    """Set what Prefect reads from the environment before it is imported, unless it is set."""
+    defaults: dict[str, Any] = {
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+        "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
+    }
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)

@@ -1,0 +1,146 @@
+"""What a person at a terminal sees: tables and short summaries.
+
+Comes in: results. Goes out: text on standard output. Nothing is worked out here.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from cxnlp import schema
+from cxnlp.analyse import Analysis
+from cxnlp.config import Settings
+from cxnlp.errors import TaxonomyError, UsageError
+
+_COLOURS = {"negatif": "red", "positif": "green", "mixte": "yellow", "neutre": "dim"}
+
+
+def night(settings: Settings, row: pa.Table) -> None:
+    """Show what a run did, the tables with their rows, three mentions, and where all lies."""
+    from cxnlp.warehouse import Warehouse
+
+    console, run = Console(), row.to_pylist()[0]
+    warehouse = Warehouse(settings.warehouse)
+    console.print(
+        f"Run {run['run_id']}: {run['files_read']} files, {run['rows_read']:,} rows read, "
+        f"{run['rows_rejected']:,} rejected; {run['analysed']:,} comments analysed in "
+        f"{run['seconds_analyse']:.1f} s ({run['comments_per_second']:.0f}/s); "
+        f"{run['comments_written']:,} rows of comments written."
+    )
+    table = Table("table", "rows", "one row is", box=None, pad_edge=False)
+    for one in schema.TABLES:
+        rows = len(warehouse.read(one, one.key[:1]))
+        table.add_row(one.name, f"{rows:,}", one.row)
+    console.print(table)
+    _reasons(console, warehouse.read(schema.COMMENTS, ("set_aside",))["set_aside"])
+    mentions = warehouse.read(schema.MENTIONS)
+    both = mentions.filter(pc.equal(mentions["method"], "les_deux"))
+    some = [both.slice(len(both) * k // 4, 1) for k in (1, 2, 3)] if len(both) > 3 else [mentions]
+    for mention in pa.concat_tables(some).slice(0, 3).to_pylist():
+        console.print(_mention(mention))
+    console.print(
+        f"Tables: {warehouse.root}/tables  (SQL: duckdb -init {warehouse.root}/views.sql)"
+    )
+
+
+def one_file(output: Path, tables: dict[str, pa.Table]) -> None:
+    """Show how many rows each table got and why comments were set aside."""
+    console = Console()
+    for name, table in tables.items():
+        console.print(f"{output / name}.parquet: {table.num_rows:,} rows")
+    _reasons(console, tables["comments"]["set_aside"])
+
+
+def comment(result: Analysis) -> None:
+    """Show one comment with its labels and mentions."""
+    console, one = Console(), result.comments.to_pylist()[0]
+    if one["set_aside"]:
+        console.print(f"set aside: {one['set_aside']} (language: {one['language']})")
+        return
+    console.print(Text(one["text"]))
+    console.print(
+        Text.assemble(
+            (one["sentiment"], _COLOURS[one["sentiment"]]),
+            f" {one['sentiment_score']:+.2f}, {one['satisfaction']:.1f} stars expected, "
+            f"confidence {one['confidence']:.2f}",
+        )
+    )
+    console.print(f"emotions: {', '.join(one['emotions']) or 'neutre'}")
+    console.print(f"intents: {', '.join(one['intents']) or '–'}")
+    for mention in result.mentions.to_pylist():
+        console.print(_mention(mention))
+
+
+def answer(table: pa.Table, output: Path | None) -> None:
+    """Show an answer of SQL, or write it as .csv or .parquet."""
+    if output is None:
+        shown = Table(*table.column_names, box=None, pad_edge=False)
+        for row in table.slice(0, 200).to_pylist():
+            shown.add_row(*(Text("" if v is None else str(v)) for v in row.values()))
+        Console().print(shown)
+        if table.num_rows > 200:
+            Console().print(f"… {table.num_rows - 200:,} more rows; --output FILE writes them all")
+    elif output.suffix == ".csv":
+        _escaped(table).to_csv(output, index=False)
+    elif output.suffix == ".parquet":
+        import pyarrow.parquet as pq
+
+        pq.write_table(table, output)
+    else:
+        raise UsageError(f"{output}: write to .csv or .parquet")
+
+
+def scores(found: dict[str, Any]) -> None:
+    """Show the scores of a model, head by head."""
+    table = Table("measure", "score", "95 % interval", box=None, pad_edge=False)
+    for name, value in found["scores"].items():
+        low, high = found["intervals"][name]
+        table.add_row(name, f"{value:.3f}", f"{low:.3f} – {high:.3f}")
+    console = Console()
+    console.print(f"{found['model']}, {found['comments']} comments of {found['gold']}")
+    console.print(table)
+
+
+def taxonomy(file: Path) -> None:
+    """Say that a taxonomy is valid and how large, or raise `TaxonomyError` with its problems."""
+    from cxnlp.taxonomy import check_taxonomy, load_taxonomy
+
+    problems = [f"{file}:{p.line}: {p.message}" for p in check_taxonomy(file)]
+    if problems:
+        raise TaxonomyError("\n".join(problems))
+    found = load_taxonomy(file)
+    Console().print(
+        f"{file}: valid; version {found.name}, {len(found.stages)} stages, "
+        f"{len(found.touchpoints)} touchpoints, {len(found.levers)} levers"
+    )
+
+
+def _mention(mention: dict[str, Any]) -> Text:
+    levers = ", ".join(mention["levers"]) or "–"
+    return Text.assemble(
+        f"  « {mention['excerpt']} » → ", (mention["touchpoint"] or "(lever alone)", "bold"), " ",
+        (mention["sentiment"], _COLOURS[mention["sentiment"]]),
+        f"  levers: {levers}  ({mention['method']}, {mention['confidence']:.2f})",
+    )  # fmt: skip
+
+
+def _reasons(console: Console, column: pa.ChunkedArray) -> None:
+    counted = pc.value_counts(column.drop_null()).to_pylist()
+    if counted:
+        told = ", ".join(f"{c['values']} {c['counts']:,}" for c in counted)
+        console.print(f"Set aside: {told}")
+
+
+def _escaped(table: pa.Table) -> Any:
+    """A data frame whose texts cannot be taken for formulas by a spreadsheet."""
+    frame = table.to_pandas()
+    for name in frame.select_dtypes(include=["object", "string"]):
+        frame[name] = frame[name].map(
+            lambda v: f"'{v}" if isinstance(v, str) and v[:1] in tuple("=+-@\t\r") else v
+        )
+    return frame

@@ -1,0 +1,33 @@
+"""The nightly flow: ingest → analyse → measure, top to bottom.
+
+Comes in: the path of a configuration, and the days to analyse if not all. Goes out: the run's
+row of `runs`. Left out: what the stages do (`cxnlp.night`).
+"""
+
+from collections.abc import Callable
+from datetime import date
+
+import pyarrow as pa
+from prefect import flow
+
+from cxnlp.config import load_settings
+from cxnlp.night import Night, load_analyzer
+from pipelines import tasks
+
+
+@flow(
+    name="nightly", flow_run_name="nuit-{config}", persist_result=False, validate_parameters=False
+)
+def nightly(
+    config: str, first_day: date | None = None, last_day: date | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> pa.Table:  # fmt: skip
+    """Run a night; raises what its stages raise, `WarehouseBusyError` when another run is on."""
+    settings = load_settings(config)
+    tonight = Night.begin(settings, first_day, last_day, tell)
+    with tonight.warehouse.hold(tonight.run_id):
+        analyzer = load_analyzer(settings)
+        ingested = [tasks.ingest(tonight, source) for source in settings.sources]
+        analysed = tasks.analyse(tonight, analyzer)
+        measured = tasks.measure(tonight, analyzer)
+        return tasks.finish(tonight, analyzer, ingested, analysed, measured)
