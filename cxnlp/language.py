@@ -130,6 +130,7 @@ _ACCENTS: Final = str.maketrans(
 )
 _LATIN_LETTER: Final = re.compile(r"[A-Za-zÀ-ɏ]")
 _OTHER_LETTER: Final = re.compile(r"[^\W\d_A-Za-zÀ-ɏªº]")
+_ACCENTED: Final = re.compile("[àâçèéêîôùûœÀÂÇÈÉÊÎÔÙÛŒ]")
 _STRANGE_LETTER: Final = re.compile(r"[^\W\d_A-Za-zàâçéèêëîïôùûüÿœæÀÂÇÉÈÊËÎÏÔÙÛÜŸŒÆáÁªº]")
 
 
@@ -142,8 +143,9 @@ def language(text: str) -> str | None:
     words = _TOKEN.findall(_MARK.sub(" ", text).lower().replace("’", "'"))
     if not words:
         return None
-    own, found = _own(), set(words)
-    counts = Counter(own[word] for word in found if word in own)
+    own = _own()
+    distinct = dict.fromkeys(words)  # in order: of languages that tie, the first one spoken
+    counts = Counter(own[word] for word in distinct if word in own)
     french = counts.pop("fr", 0)
     other, known = counts.most_common(1)[0] if counts else ("fr", 0)
     if french >= max(known, 2):
@@ -165,7 +167,7 @@ def language(text: str) -> str | None:
 
 def _of_few_words(text: str, french: int, other: str, known: int) -> str:
     """French, unless two words or a word and the letters say otherwise."""
-    if french:
+    if french or (other == "en" and _ACCENTED.search(text)):  # « Fast food bondé »
         return "fr"
     if known >= 2 or (known and _guess(text, _identifier())[0] == other):
         return other
