@@ -155,7 +155,8 @@ def decode(file: Any, columns: Collection[str] | None = None) -> pa.Table:
     parquet = pq.ParquetFile(file, page_checksum_verification=True)
     names = parquet.schema_arrow.names
     kept = names if columns is None else [name for name in names if name in columns]
-    return parquet.read(columns=kept).replace_schema_metadata()
+    threads = parquet.metadata.num_rows > ROW_GROUP  # for less, starting them costs more
+    return parquet.read(columns=kept, use_threads=threads).replace_schema_metadata()
 
 
 def digest(table: schema.Table) -> str:
