@@ -26,7 +26,7 @@ models_app = typer.Typer(help="Model folders.", no_args_is_help=True)
 app.add_typer(taxonomy_app, name="taxonomy")
 app.add_typer(models_app, name="models")
 
-Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], metavar="DAY")]
+DAY: dict[str, Any] = {"formats": ["%Y-%m-%d"], "metavar": "DAY"}
 ModelOption = Annotated[Path, typer.Option(help="Model folder.")]
 TaxonomyOption = Annotated[Path, typer.Option(help="Taxonomy file.")]
 MODEL, TAXONOMY = Path("models/cxnlp-fr-mini"), Path("configs/taxonomy.yaml")
@@ -62,8 +62,12 @@ def _root(
 @app.command(epilog="Example: cxnlp run configs/demo.yaml")
 def run(
     config: Annotated[Path, typer.Argument(help="Configuration file (YAML).")],
-    first_day: Annotated[Day, typer.Option("--from", help="First day to analyse.")] = None,
-    last_day: Annotated[Day, typer.Option("--to", help="Last day to analyse.")] = None,
+    first_day: Annotated[
+        datetime | None, typer.Option("--from", help="First day to analyse.", **DAY)
+    ] = None,
+    last_day: Annotated[
+        datetime | None, typer.Option("--to", help="Last day to analyse.", **DAY)
+    ] = None,
     direct: Annotated[bool, typer.Option("--direct", help="Without Prefect.")] = False,
 ) -> None:
     """Run the nightly flow: ingest, analyse, measure."""

@@ -228,6 +228,7 @@ def _mention_columns(
         span = (int(segments.start[s]), int(segments.end[s]))
         if name is not None and (s, name) in trigger:
             span = _excerpt(texts[text], span, trigger[s, name])
+        span = _trimmed(texts[text], span)
         sentiment = schema.POLARITIES[side[s]]
         method = "les_deux" if mentions.hit[k] else "modele"
         values = (
@@ -260,6 +261,18 @@ def _excerpt(text: str, clause: tuple[int, int], trigger: tuple[int, int]) -> tu
     for word in text[trigger[1] : clause[1]].split()[:4]:
         end = text.index(word, end, clause[1]) + len(word)
     return start, end
+
+
+def _trimmed(text: str, span: tuple[int, int]) -> tuple[int, int]:
+    """Leave out a comma or dash at either end.
+
+    >>> _trimmed("Accueil charmant, mais", (0, 17))
+    (0, 16)
+    """
+    words = text[span[0] : span[1]]
+    inner = words.strip(" ,;:-–—(") or words
+    start = span[0] + words.index(inner)
+    return start, start + len(inner)
 
 
 def _lists(owner: Ints, mentions: _Mentions, ids: list[str], texts: int) -> list[list[str]]:
