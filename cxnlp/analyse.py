@@ -230,4 +230,5 @@ def _ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
     [5, 6, 0, 1, 2]
     """
     before = np.cumsum(counts) - counts
-    return np.arange(int(counts.sum())) - np.repeat(before, counts) + np.repeat(starts, counts)
+    steps = np.arange(int(counts.sum()))
+    return np.asarray(steps + np.repeat(starts - before, counts))

@@ -53,7 +53,7 @@ def fuse(
     hits = hit_matrix(segmented, labels)
     ids = [t.id for t in taxonomy.touchpoints]
     found = _touchpoints(owner, hits, labels, scores, card, ids)
-    levers, lever_ids = _levers(owner, scores, card, len(texts))
+    levers, lever_ids = _levers(owner, scores, card, taxonomy)
     mentions = _with_lever_alone(found, levers, owner, scores)
     polarity = scores.segment["polarity"]
     side = np.argmax(polarity / np.array(card.thresholds["polarity"], np.float32), 1)
@@ -104,18 +104,19 @@ def _touchpoints(
     return _Mentions(rows, columns, certain[rows, columns], by_model[columns], heard[rows, columns])
 
 
-def _levers(owner: Ints, scores: Scores, card: Card, texts: int) -> tuple[Bools, list[str]]:
+def _levers(owner: Ints, scores: Scores, card: Card, taxonomy: Taxonomy) -> tuple[Bools, list[str]]:
     comment, segment = scores.comment["levers"], scores.segment["levers"]
     present = comment >= np.array(card.thresholds["levers"], np.float32)
+    present &= np.isin(card.labels.levers, [lever.id for lever in taxonomy.levers])
     own = np.array(card.thresholds["segment_levers"], np.float32)
-    strongest = _maximum(segment, owner, texts)
+    strongest = _maximum(segment, owner, len(comment))
     chosen = present[owner] & ((segment >= own) | (segment >= strongest[owner]))
     return chosen, list(card.labels.levers)
 
 
 def _with_lever_alone(found: _Mentions, levers: Bools, owner: Ints, scores: Scores) -> _Mentions:
     """Add a mention without touchpoint to each segment that only has levers."""
-    alone = levers.any(1)
+    alone = np.array(levers.any(1))
     alone[found.segment] = False
     segment = np.flatnonzero(alone)
     certain = np.where(levers, scores.comment["levers"][owner], 0)[segment].max(1, initial=0)

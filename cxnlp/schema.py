@@ -173,7 +173,7 @@ COMMENTS: Final = Table(
         Column("row", INT, "row in that file, the first record being 1", "17", True),
         Column("row_digest", STRING, "digest of all that the source said of it", "9f2c…", True),
         Column("text_digest", STRING, "digest of the analysed text", "c0ff…", True),
-        Column("duplicate_key", STRING, "digest of the letters alone, by which duplicates are found",
+        Column("duplicate_key", STRING, "digest of the letters alone, for duplicates",
                "41ab…", True),
         Column("analysis_key", STRING, "digest of model, taxonomy and settings that made the "
                "labels", "3e5a…"),

@@ -16,6 +16,7 @@ import yaml
 from cxnlp.errors import ModelError
 
 _REFUSED = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".h5", ".npy", ".npz"}
+_WEIGHED = ("model.safetensors", "config.json", "tokenizer.json")
 _NEEDED = ("config.json", "model.safetensors", "tokenizer.json", "card.yaml")
 
 
@@ -54,7 +55,8 @@ class Card:
     """What a model folder says of itself.
 
     `thresholds[head]` has one probability per label, `temperatures[head]` one number per head by
-    which logits are divided. `scores` were measured by the command and on the day they name.
+    which logits are divided; heads of segments are written `segment_touchpoints`. `scores` in
+    `about` were measured by the command and on the day they name.
     """
 
     name: str
@@ -82,20 +84,21 @@ def read_card(folder: Path) -> Card:
         if not (folder / name).is_file():
             raise ModelError(f"{folder}: {name} is missing; a model folder has {_list(_NEEDED)}")
     for path in sorted(folder.rglob("*")):
-        if path.suffix in _REFUSED:
+        if path.suffix.lower() in _REFUSED:
             raise ModelError(f"{path}: refused: only safetensors weights are loaded; remove it")
     try:
         data = yaml.safe_load((folder / "card.yaml").read_text(encoding="utf-8"))
         labels = Labels(**{head: tuple(names) for head, names in data.pop("labels").items()})
         thresholds = {head: tuple(v) for head, v in data.pop("thresholds").items()}
         card = Card(labels=labels, thresholds=thresholds, **data)
-    except (yaml.YAMLError, TypeError, KeyError, AttributeError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, TypeError, KeyError, AttributeError, ValueError) as error:
         raise ModelError(f"{folder / 'card.yaml'}: not a model card: {error}") from error
     found = weights_digest(folder)
     if found != card.sha256:
         raise ModelError(
-            f"{folder}: the files are not those the card describes (sha256 {found[:12]}… instead "
-            f"of {card.sha256[:12]}…); fetch the model again, or train it anew"
+            f"{folder}: {_list(_WEIGHED)} are not the files the card describes "
+            f"(sha256 {found[:12]}… instead of {card.sha256[:12]}…); fetch the model again, or "
+            "train it anew"
         )
     return card
 
@@ -121,7 +124,7 @@ def write_card(folder: Path, card: Card) -> Card:
 def weights_digest(folder: Path) -> str:
     """Return the sha256 over weights, shape and tokenizer, which together make the answers."""
     digest = hashlib.sha256()
-    for name in ("model.safetensors", "config.json", "tokenizer.json"):
+    for name in _WEIGHED:
         digest.update((folder / name).read_bytes())
     return digest.hexdigest()
 

@@ -1,9 +1,9 @@
 """Load a model once; answer for columns of texts cut into segments.
 
 Comes in: segments with the text each belongs to, and the trigger hits of each. Goes out: one
-`Scores` of probabilities, rows in the order given. Texts equal in all that the network sees are
-read once; windows are sorted by length and batched by tokens; the answers are written to the
-rows they belong to, so that order and neighbours never matter.
+`Scores` of probabilities, rows in the order given. Windows are sorted by length and
+batched by tokens; the answers are written to the rows they belong to, so that order and
+neighbours never matter. Left out: texts that repeat (`analyse.py` asks about each once).
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ _PRESENT = ("intents", "touchpoints", "levers")  # true of a comment if true of 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Calibrated probabilities: `comment[head]` [texts, labels], `segment[head]` [segments, labels].
+    """Calibrated probabilities: `comment[head]` and `segment[head]`, [rows, labels].
 
     Softmax over labels for sentiment, stars and polarity; one probability each elsewhere. A text
     without segments has zeros.
@@ -79,19 +79,17 @@ class Engine:
         """
         tokens = self._tokenizer.encode(segments, segment_text)
         comment, piece = self._logits(tokens, cues)
-        windows_of, pieces_of = tokens.window_text, tokens.piece_segment
+        windows = (tokens.window_text, tokens.window_lengths, texts)
+        pieces = (tokens.piece_segment, tokens.piece_lengths, len(segments))
+        heat, labels = self.card.temperatures, self.card.labels
         return Scores(
             {
-                head: self._gather(
-                    head, comment[:, where], windows_of, tokens.window_lengths, texts
-                )
-                for head, where in self.card.labels.slices(Labels.COMMENT).items()
+                head: _gather(head, comment[:, where] / heat.get(head, 1.0), *windows)
+                for head, where in labels.slices(Labels.COMMENT).items()
             },
             {
-                head: self._gather(
-                    head, piece[:, where], pieces_of, tokens.piece_lengths, len(segments)
-                )
-                for head, where in self.card.labels.slices(Labels.PIECE).items()
+                head: _gather(head, piece[:, where] / heat.get(f"segment_{head}", 1.0), *pieces)
+                for head, where in labels.slices(Labels.PIECE).items()
             },
         )
 
@@ -115,22 +113,22 @@ class Engine:
                 piece[pieces] = parts.float().cpu().numpy()
         return comment, piece
 
-    def _gather(
-        self, head: str, logits: Floats, owner: npt.NDArray[np.int64],
-        lengths: npt.NDArray[np.int64], rows: int,
-    ) -> Floats:  # fmt: skip
-        """Windows → texts (or pieces → segments): what is present anywhere, else the mean."""
-        scaled = logits / self.card.temperatures.get(head, 1.0)
-        one_of = head in ("sentiment", "stars", "polarity")
-        probabilities = _softmax(scaled) if one_of else 1 / (1 + np.exp(-scaled))
-        found = np.zeros((rows, logits.shape[1]), np.float32)
-        if head in _PRESENT:
-            np.maximum.at(found, owner, probabilities)
-            return found
-        weights = np.maximum(lengths, 1).astype(np.float32)
-        total = np.bincount(owner, weights, rows).astype(np.float32)
-        np.add.at(found, owner, probabilities * (weights / total[owner])[:, None])
+
+def _gather(
+    head: str, logits: Floats, owner: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64],
+    rows: int,
+) -> Floats:  # fmt: skip
+    """Windows → texts (or pieces → segments): what is present anywhere, else the mean."""
+    one_of = head in ("sentiment", "stars", "polarity")
+    probabilities = _softmax(logits) if one_of else 1 / (1 + np.exp(-logits))
+    found = np.zeros((rows, logits.shape[1]), np.float32)
+    if head in _PRESENT:
+        np.maximum.at(found, owner, probabilities)
         return found
+    weights = np.maximum(lengths, 1).astype(np.float32)
+    total = np.bincount(owner, weights, rows).astype(np.float32)
+    np.add.at(found, owner, probabilities * (weights / total[owner])[:, None])
+    return found
 
 
 def _batch(

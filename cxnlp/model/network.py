@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional as F  # noqa: N812 (the name everyone gives it)
 
 PAD = 1
 _PRIMES = (1_000_003, 998_244_353)
@@ -116,9 +116,9 @@ class Network(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return comment logits, piece logits and hidden states.
 
-        `ids` [rows, length] starts each row with `<s>` and pads with 1. `token_piece` [rows, length]
-        numbers the piece each token belongs to and is −1 elsewhere. `piece_window` [pieces] is
-        the row a piece lies in. `cues` [pieces, cues] counts the trigger hits of each piece.
+        `ids` [rows, length] starts each row with `<s>` and pads with 1. `token_piece` of the same
+        size numbers the piece each token belongs to and is −1 elsewhere. `piece_window` [pieces]
+        is the row a piece lies in. `cues` [pieces, cues] counts the trigger hits of each piece.
         """
         rows, pieces = ids.shape[0], piece_window.shape[0]
         hidden = self.encoder(ids, shift)

@@ -1,0 +1,1 @@
+"""From annotated comments to a model folder, and its scores."""

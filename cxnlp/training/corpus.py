@@ -98,8 +98,7 @@ def _annotated(row: dict[str, Any]) -> Example:
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
     if not path.is_file():
         raise ConfigError(f"{path}: no such file; see docs/training.md for what the folder holds")
-    opened = gzip.open(path, "rt") if path.suffix == ".gz" else path.open(encoding="utf-8")
-    with opened as lines:
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
         for line in lines:
             yield json.loads(line)
 
@@ -136,9 +135,9 @@ def windows(
     bounds = np.searchsorted(text_of, np.arange(len(spans) + 1))
     ids, pieces = [], []
     for number in range(len(spans)):
-        some = slice(int(bounds[number]), min(int(bounds[number + 1]), int(bounds[number]) + cut))
-        ids.append(tokens.ids[some])
-        pieces.append((segment[some] - first[number]).astype(np.int32))
+        kept = slice(int(bounds[number]), min(int(bounds[number + 1]), int(bounds[number]) + cut))
+        ids.append(tokens.ids[kept])
+        pieces.append((segment[kept] - first[number]).astype(np.int32))
     return Windows(ids, pieces, spans)
 
 

@@ -6,7 +6,6 @@ per label, and the confusion of the sentiments. A comment that the pipeline sets
 as having no labels.
 """
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,9 @@ def evaluate(gold: Path, analyzer: Analyzer) -> dict[str, Any]:
     try:
         examples = read_annotated(gold)
     except (KeyError, TypeError, ValueError) as error:
-        raise UsageError(f"{gold}: not annotations as docs/annotation.md has them: {error!r}") from error
+        raise UsageError(
+            f"{gold}: not annotations as docs/annotation.md has them: {error!r}"
+        ) from error
     if not examples:
         raise UsageError(f"{gold}: no annotated comments in it")
     result = analyzer.analyze([e.text for e in examples])
@@ -40,7 +41,7 @@ def evaluate(gold: Path, analyzer: Analyzer) -> dict[str, Any]:
 
 
 def compare(examples: list[Example], result: Analysis, analyzer: Analyzer) -> dict[str, Any]:
-    """Return scores, intervals, per_label and confusion."""
+    """Return scores, intervals, per_label and confusion; what cannot be measured is left out."""
     comments = result.comments
     truth = np.array([schema.SENTIMENTS.index(str(e.sentiment)) for e in examples])
     found = np.array([
@@ -65,7 +66,7 @@ def compare(examples: list[Example], result: Analysis, analyzer: Analyzer) -> di
         for _ in range(RESAMPLES)
     ]
     intervals = {
-        name: [float(np.nanpercentile([d[name] for d in drawn], q)) for q in (2.5, 97.5)]
+        name: [float(np.percentile([d[name] for d in drawn if name in d], q)) for q in (2.5, 97.5)]
         for name in scores
     }
     per_label = {
@@ -92,6 +93,7 @@ def _scores(
     wanted: dict[str, Bools], given: dict[str, Bools], sides: npt.NDArray[np.int64],
     rated: npt.NDArray[np.float64], stars: npt.NDArray[np.float64],
 ) -> dict[str, float]:  # fmt: skip
+    """Return the scores of these rows; one that nothing among them could change is left out."""
     t, p = truth[rows], found[rows]
     classes = np.arange(4)
     scores = {
@@ -99,19 +101,22 @@ def _scores(
         "sentiment_macro_f1": float(f1(p[:, None] == classes, t[:, None] == classes).mean()),
     }
     clear = np.isin(t, (0, 2))
-    scores["polarity_accuracy"] = float((t == p)[clear].mean()) if clear.any() else float("nan")
+    if clear.any():
+        scores["polarity_accuracy"] = float((t == p)[clear].mean())
     for head in SETS:
         w, g = wanted[head][rows], given[head][rows]
         scores[f"{head}_micro_f1"] = micro_f1(g, w)
         some = w.any(0)
         scores[f"{head}_macro_f1"] = float(f1(g[:, some], w[:, some]).mean()) if some.any() else 0.0
     right, asked = sides[rows].sum(0)
-    scores["mention_polarity_accuracy"] = float(right / asked) if asked else float("nan")
+    if asked:
+        scores["mention_polarity_accuracy"] = float(right / asked)
     known = ~np.isnan(rated[rows]) & ~np.isnan(stars[rows])
-    if known.sum() > 2:
-        r, s = rated[rows][known], stars[rows][known]
+    r, s = rated[rows][known], stars[rows][known]
+    if len(r):
         scores["stars_exact"] = float((np.round(s) == np.round(r)).mean())
         scores["stars_mae"] = float(np.abs(s - r).mean())
+    if len({*r}) > 1 and len({*s}) > 1:
         scores["stars_spearman"] = float(np.corrcoef(_ranks(r), _ranks(s))[0, 1])
     return scores
 

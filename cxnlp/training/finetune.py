@@ -8,11 +8,13 @@ the pipeline will show the network.
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from cxnlp import clean
 from cxnlp.fuse import hit_matrix
@@ -23,12 +25,13 @@ from cxnlp.model.weights import save_network
 from cxnlp.segment import Segmented, Segmenter
 from cxnlp.taxonomy import load_taxonomy
 from cxnlp.training.corpus import Example, read_annotated, windows
-from cxnlp.training.optimise import Targets, _resume, optimise
+from cxnlp.training.optimise import Targets, optimise, resume
 from cxnlp.training.recipe import Recipe, labels_for, new_network, stars, tokenizer_of
 from cxnlp.training.scores import best_threshold, best_weights
 from cxnlp.training.targets import targets
 
 Floats = npt.NDArray[np.float32]
+TRUST = 2.0  # logits that a trigger hit adds before training
 COMMENT_HEADS = ("emotions", "intents", "touchpoints", "levers")
 
 
@@ -40,7 +43,7 @@ def finetune(recipe: Recipe, data: Path, tell: Callable[[str], None]) -> Path:
     segmenter = Segmenter(taxonomy)
     network = new_network(recipe, labels)
     if not (recipe.folder / "finetune" / "checkpoint.safetensors").is_file():
-        _resume(network, recipe.folder / "pretrain")
+        resume(network, recipe.folder / "pretrain")
     segmented = segmenter.split([e.text for e in annotated])
     spans = _spans(segmented, len(annotated))
     heard = cue_columns(segmented, segmenter.labels, labels)
@@ -50,12 +53,32 @@ def finetune(recipe: Recipe, data: Path, tell: Callable[[str], None]) -> Path:
     wanted = Targets(
         {**targets(annotated, labels), "stars": stars(annotated)},
         [segment_targets(e, some, labels) for e, some in zip(annotated, spans, strict=True)],
-        [heard[a:b] for a, b in zip(bounds[:-1], bounds[1:], strict=True)],
+        [heard[a:b] for a, b in pairwise(bounds)],
     )
     optimise(
         network, rows, wanted, labels, recipe.schedule("finetune"), recipe.folder / "finetune", tell
     )
     return export(recipe, network.eval(), labels, data, segmenter, tell)
+
+
+def trust_cues(network: Network, labels: Labels) -> None:
+    """Start from the belief that a trigger speaks for its own label; training corrects it."""
+    where = {**labels.slices(Labels.PIECE), **labels.slices(Labels.COMMENT)}
+    of_pieces = labels.slices(Labels.PIECE)
+    heads = (("emotion", "emotions"), ("intent", "intents"))
+    with torch.no_grad():
+        for column, cue in enumerate(labels.cues):
+            kind, name = cue.split(":")
+            place = column - len(labels.cues)
+            for own, head in heads:
+                if kind == own:
+                    row = where[head].start + getattr(labels, head).index(name)
+                    network.comment_heads.weight[row, place] += TRUST
+            if kind in ("touchpoint", "lever"):
+                head, names = f"{kind}s", getattr(labels, f"{kind}s")
+                if name in names:
+                    row = of_pieces[head].start + names.index(name)
+                    network.piece_heads.weight[row, place] += TRUST
 
 
 def export(

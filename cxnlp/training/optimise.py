@@ -4,6 +4,7 @@ Comes in: windows, targets, a network. Goes out: the fitted network, with checkp
 so that a stop loses little. Same loop for both stages; a head without targets costs nothing.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors.torch import load_file, save_file
-from torch.nn import functional as F
+from torch.nn import functional as F  # noqa: N812 (the name everyone gives it)
 
 from cxnlp.model.card import Labels
 from cxnlp.model.network import Network
@@ -34,6 +35,13 @@ class Targets:
     comment: dict[str, Floats]
     segments: list[tuple[Floats, npt.NDArray[np.int64]]] | None = None
     cues: list[Floats] | None = None
+
+    def rarity(self, head: str) -> torch.Tensor | None:
+        """Weight of a positive of each label, √(negatives / positives) within 1 and 8."""
+        if self.segments is None or head in ("sentiment", "stars"):
+            return None
+        share = np.clip(self.comment[head].mean(0), 1e-3, 0.5)
+        return torch.from_numpy(np.clip(np.sqrt((1 - share) / share), 1, 8).astype(np.float32))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +69,7 @@ def optimise(
     """Fit `network` in place. A checkpoint in `folder` is taken up where it stopped."""
     torch.manual_seed(schedule.seed)
     optimiser = torch.optim.AdamW(_groups(network, schedule), weight_decay=0.01, betas=(0.9, 0.98))
-    done, start = _resume(network, folder), time.monotonic()
+    done, start = resume(network, folder), time.monotonic()
     losses: list[float] = []
     network.train()
     for step, rows in enumerate(_batches(data, schedule, done)):
@@ -96,18 +104,21 @@ def _loss(
     room = network.shape.max_tokens - ids.shape[1]
     shift = int(torch.randint(0, room + 1, ())) if room > 0 and torch.rand(()) < 0.5 else 0
     comment, piece, _ = network(ids, token_piece, piece_window, cues, shift)
-    total = comment.new_zeros(())
+    total: torch.Tensor = comment.new_zeros(())
     for head, where in labels.slices(Labels.COMMENT).items():
         if head in targets.comment:
             total = total + _head_loss(
-                head, comment[:, where], torch.from_numpy(targets.comment[head][rows])
-            )
+                head, comment[:, where], torch.from_numpy(targets.comment[head][rows]),
+                targets.rarity(head),
+            )  # fmt: skip
     if targets.segments is not None:
         total = total + _segment_loss(piece, targets.segments, labels, rows, piece_window, segment)
     return total
 
 
-def _head_loss(head: str, logits: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+def _head_loss(
+    head: str, logits: torch.Tensor, wanted: torch.Tensor, rarity: torch.Tensor | None
+) -> torch.Tensor:
     known = ~wanted[:, 0].isnan()
     if not bool(known.any()):
         return logits.sum() * 0
@@ -118,7 +129,8 @@ def _head_loss(head: str, logits: torch.Tensor, wanted: torch.Tensor) -> torch.T
             steps = torch.arange(1.0, wanted.shape[1] + 1)
             loss = loss + 0.3 * F.mse_loss(logits.softmax(1) @ steps, wanted @ steps)
         return loss
-    return F.binary_cross_entropy_with_logits(logits, wanted) * wanted.shape[1] ** 0.5
+    loss = F.binary_cross_entropy_with_logits(logits, wanted, pos_weight=rarity)
+    return loss * math.sqrt(wanted.shape[1])
 
 
 def _segment_loss(
@@ -134,7 +146,7 @@ def _segment_loss(
     present = torch.from_numpy(np.stack([segments[rows[w]][0][s] for w, s in pairs]))
     classes = torch.tensor([int(segments[rows[w]][1][s]) for w, s in pairs])
     shared = where["levers"].stop
-    loss = F.binary_cross_entropy_with_logits(piece[:, :shared], present) * shared**0.5
+    loss = F.binary_cross_entropy_with_logits(piece[:, :shared], present) * math.sqrt(shared)
     weights = torch.tensor(POLARITY_WEIGHTS)
     if bool((classes >= 0).any()):
         loss = loss + F.cross_entropy(
@@ -195,7 +207,8 @@ def _keep(network: Network, folder: Path, done: int) -> None:
     (folder / "checkpoint.tmp").replace(folder / "checkpoint.safetensors")
 
 
-def _resume(network: Network, folder: Path) -> int:
+def resume(network: Network, folder: Path) -> int:
+    """Take up the checkpoint of a folder, if there is one; return the tokens it has seen."""
     path = folder / "checkpoint.safetensors"
     if not path.is_file():
         return 0

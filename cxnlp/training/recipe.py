@@ -68,6 +68,8 @@ def load_recipe(path: Path) -> Recipe:
         return Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: no such training configuration") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {error}") from error
     except ValidationError as error:
         lines = (f"{path}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise ConfigError("\n".join(lines)) from error
@@ -148,7 +150,7 @@ def stars(examples: list[Example]) -> npt.NDArray[np.float32]:
 
 
 def train_tokenizer(texts: list[str], pieces: int) -> _Tokenizer:
-    """Return a byte-level BPE tokenizer that folds case (Sennrich et al. 2016, arXiv:1508.07909)."""
+    """Return a tokenizer: byte-level BPE, case folded (Sennrich et al. 2016, arXiv:1508.07909)."""
     tokenizer = _Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
