@@ -39,6 +39,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder with random weights and a real tokenizer, small enough to run in no time."""
     import torch
 
+    torch.set_num_threads(1)  # for a network this small a second one only waits
     folder = tmp_path_factory.mktemp("models") / "tiny"
     labels = labels_for(load_taxonomy(TAXONOMY), [], least=0)
     slices, pieces = labels.slices(labels.COMMENT), labels.slices(labels.PIECE)
