@@ -23,10 +23,14 @@ from cxnlp.schema import EMOTIONS, INTENTS
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong in a taxonomy file, and on which line (from 1)."""
+    """What is wrong in a taxonomy file, and on which line (from 1).
+
+    One that does not block is a word that can never count: worth mending, harmless.
+    """
 
     line: int
     message: str
+    blocks: bool = True
 
 
 _AS_IN_FILE: Final = ConfigDict(extra="forbid", validate_by_name=True, validate_by_alias=True)
@@ -59,6 +63,7 @@ class Touchpoint:
     fallback: Annotated[bool, Field(alias="secours")] = False
     other_stages: Annotated[_Words, Field(alias="etapes_possibles")] = ()
     sectors: Annotated[_Words, Field(alias="secteurs")] = ()
+    source: str = ""
 
 
 @checked(frozen=True, slots=True, config=_AS_IN_FILE)
@@ -102,11 +107,13 @@ class Taxonomy:
 def load_taxonomy(path: str | Path) -> Taxonomy:
     """Return the taxonomy of a YAML file.
 
-    Raises `TaxonomyError` with every problem of the file, one a line, as file:line: problem.
+    Raises `TaxonomyError` with every problem that blocks, one a line, as file:line: problem.
     """
     data, problems = _read(Path(path))
-    if problems or data is None:
-        raise TaxonomyError("\n".join(f"{path}:{p.line}: {p.message}" for p in problems))
+    if data is None or any(p.blocks for p in problems):
+        raise TaxonomyError(
+            "\n".join(f"{path}:{p.line}: {p.message}" for p in problems if p.blocks)
+        )
     text = json.dumps(data.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
     return Taxonomy(
         version=str(data.version),
@@ -190,8 +197,8 @@ def _read(path: Path) -> tuple[_File | None, list[Problem]]:
     except ValidationError as error:
         problems += [Problem(_line(root, e["loc"]), _sentence(data, e)) for e in error.errors()]
     else:
-        found = [*_names(file, root), *_words(file, root)]
-        problems += [Problem(_line(root, loc), message) for loc, message in found]
+        problems += [Problem(_line(root, loc), said) for loc, said in _names(file, root)]
+        problems += [Problem(_line(root, loc), said, False) for loc, said in _words(file, root)]
     return file, sorted(problems, key=lambda p: p.line)
 
 

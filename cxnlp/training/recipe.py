@@ -55,6 +55,7 @@ class Recipe(BaseModel):
     cut: int = 128
     pretrain: dict[str, float]
     finetune: dict[str, float]
+    about: dict[str, Any] = {}
 
     def schedule(self, stage: str) -> Schedule:
         keys = getattr(self, stage)
