@@ -7,27 +7,26 @@ under this model, taxonomy and settings), never remembered. The flow of `pipelin
 """
 
 import hashlib
-import os
 import secrets
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from cxnlp import __version__, schema
-from cxnlp.analyse import Analyzer, bundled, set_aside_duplicates
+from cxnlp.analyse import Analyzer, set_aside_duplicates
 from cxnlp.clean import duplicates
 from cxnlp.config import Settings, Source
-from cxnlp.errors import ConfigError, WarehouseError
+from cxnlp.errors import WarehouseError
 from cxnlp.ingest import FileRead, find_files, read_file
 from cxnlp.invariants import check
 from cxnlp.metrics import measure as work_out
-from cxnlp.parts import Part, split
+from cxnlp.parts import UNDATED, Part, split
+from cxnlp.pseudonyms import author_key
 from cxnlp.taxonomy import Taxonomy
 from cxnlp.warehouse import Warehouse
 
@@ -96,15 +95,16 @@ def load_analyzer(settings: Settings) -> Analyzer:
 def ingest(night: Night, source: Source) -> Ingested:
     """Read the files of a source that are new or changed, and publish what they hold."""
     began = time.monotonic()
-    files = night.warehouse.read(schema.FILES)
-    known = set(zip(files["source"].to_pylist(), files["file"].to_pylist(),
-                    files["digest"].to_pylist(), files["mapping"].to_pylist(),
-                    strict=True))  # fmt: skip
+    files = night.warehouse.read(schema.FILES).sort_by("sequence")
+    known = {
+        (row["source"], row["file"]): (row["digest"], row["mapping"])  # as it was read last
+        for row in files.select(["source", "file", "digest", "mapping"]).to_pylist()
+    }
     last = pc.max(files["sequence"]).as_py() or 0
     key = author_key(night.settings, night.warehouse) if "author" in source.fields else None
     reads: list[FileRead] = []
     for found in find_files(source):
-        if (source.name, found.name, found.digest, source.digest) in known:
+        if known.get((source.name, found.name)) == (found.digest, source.digest):
             continue
         night.tell(f"{source.name}: {found.name}")
         reads.append(
@@ -115,8 +115,10 @@ def ingest(night: Night, source: Source) -> Ingested:
         )  # fmt: skip
     if reads:
         _publish_files(night, source, files, reads)
-    counts = [sum(r.file[n][0].as_py() for r in reads) for n in ("rows", "comments", "rejects")]
-    return Ingested(source.name, len(reads), *counts, time.monotonic() - began)
+    rows, comments, rejects = (
+        sum(r.file[n][0].as_py() for r in reads) for n in ("rows", "comments", "rejects")
+    )
+    return Ingested(source.name, len(reads), rows, comments, rejects, time.monotonic() - began)
 
 
 def _publish_files(night: Night, source: Source, files: pa.Table, reads: list[FileRead]) -> None:
@@ -201,11 +203,17 @@ def _publish_rows(
     grain = night.settings.partition
     old = seen.filter(pc.is_in(seen["comment_id"], comments["comment_id"]))
     affected = {*_places(old, grain), *_places(comments, grain)}
+    months = {(source, period[:7]) for source, period in affected}
     gone = comments["comment_id"]
     parts: list[Part] = []
     for table, new in ((schema.COMMENTS, comments), (schema.MENTIONS, mentions)):
-        fresh = {(p.source, p.period): p.data for p in split(new, table, grain)}
-        for source, period in sorted(affected):
+        strays = _of_other_grain(night, table, months)
+        left = [stray.data.filter(pc.invert(pc.is_in(stray.data["comment_id"], gone)))
+                for stray in strays]  # fmt: skip
+        parts += [Part(table, schema.empty(table), s.source, s.period) for s in strays]
+        fresh = {(str(p.source), str(p.period)): p.data
+                 for p in split(_joined(new, left), table, grain)}  # fmt: skip
+        for source, period in sorted({*affected, *fresh}):
             rest = night.warehouse.read_part(table, source, period)
             rest = rest.filter(pc.invert(pc.is_in(rest["comment_id"], gone)))
             some = fresh.get((source, period))
@@ -213,6 +221,17 @@ def _publish_rows(
     metadata = {**night.metadata, "model": analyzer.model_version,
                 "taxonomy": analyzer.taxonomy.name}  # fmt: skip
     night.warehouse.publish(parts, run_id=night.run_id, metadata=metadata)
+
+
+def _of_other_grain(night: Night, table: schema.Table, months: set[tuple[str, str]]) -> list[Part]:
+    """Return the parts of those months that were cut by day and now go by month, or the reverse."""
+    length = len("2026-09") if night.settings.partition == "month" else len("2026-09-14")
+    return [
+        Part(table, night.warehouse.read_part(table, source, period), source, period)
+        for source, period in night.warehouse.parts(table)
+        if source and period and period != UNDATED and len(period) != length
+        and (source, period[:7]) in months
+    ]  # fmt: skip
 
 
 def measure(night: Night, taxonomy: Taxonomy) -> float:
@@ -261,37 +280,16 @@ def finish(
     return new
 
 
-def run(night: Night) -> pa.Table:
-    """Do a whole night in this process, without Prefect; return its row of `runs`."""
-    analyzer = load_analyzer(night.settings)
+def run(night: Night, analyzer: Analyzer | None = None) -> pa.Table:
+    """Do a whole night in this process, without Prefect; return its row of `runs`.
+
+    `analyzer` is the one that the settings name, if it is loaded already.
+    """
     with night.warehouse.hold(night.run_id):
+        analyzer = analyzer or load_analyzer(night.settings)
         ingested = [ingest(night, source) for source in night.settings.sources]
         analysed = analyse(night, analyzer)
         return finish(night, analyzer, ingested, analysed, measure(night, analyzer.taxonomy))
-
-
-def author_key(settings: Settings, warehouse: Warehouse) -> bytes:
-    """Return the key of pseudonyms: from the environment, or made once in the warehouse.
-
-    Raises `ConfigError` when the settings name a variable that is not set.
-    """
-    name = settings.privacy.author_key_env
-    if name:
-        value = os.environ.get(name, "")
-        if not value:
-            raise ConfigError(
-                f"privacy.author_key_env names {name}, which is not set; make a key once with\n"
-                f"  export {name}=$(python3 -c 'import secrets; print(secrets.token_hex(32))')\n"
-                "and keep it: another key gives other pseudonyms"
-            )
-        return value.encode()
-    path = Path(warehouse.root) / "state" / "author.key"
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "w") as file:
-            file.write(secrets.token_hex(32))
-    return path.read_text().strip().encode()
 
 
 def _latest(night: Night) -> pa.Table:
@@ -323,7 +321,7 @@ def _places(rows: pa.Table, grain: str) -> Iterator[tuple[str, str]]:
     """Return the partitions of rows that have `source` and `published_at`."""
     length = 7 if grain == "month" else 10
     days = pc.fill_null(pc.utf8_slice_codeunits(rows["published_at"].cast(pa.string()), 0, length),
-                        "sans-date")  # fmt: skip
+                        UNDATED)  # fmt: skip
     yield from zip(rows["source"].to_pylist(), days.to_pylist(), strict=True)
 
 

@@ -53,10 +53,8 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(1)
     save_network(Network(shape), folder)
     tokenizer.save(str(folder / "tokenizer.json"))
-    half = {
-        head: (0.5,) * len(getattr(labels, head))
-        for head in ("emotions", "intents", "touchpoints", "levers")
-    }
+    half = {head: (0.5,) * len(getattr(labels, head)) for head in ("emotions", "intents")}
+    half |= {head: (0.58,) * len(getattr(labels, head)) for head in ("touchpoints", "levers")}
     half |= {"segment_touchpoints": half["touchpoints"], "segment_levers": half["levers"]}
     half |= {"sentiment": (1.0,) * 4, "polarity": (1.0,) * 3}
     write_card(folder, Card("tiny", labels, half, {}, clean.VERSION))
