@@ -9,7 +9,7 @@ import json
 import os
 import socket
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -63,11 +63,20 @@ class LocalFiles:
         found = (Path(at) / name for at, _, names in os.walk(base) for name in names)
         return sorted(path.relative_to(self._root).as_posix() for path in found)
 
+    def stamps(self, folder: str) -> dict[str, str]:
+        """Return what changes when a file below `folder` is replaced, by path."""
+        found = {}
+        for path in self.list(folder):
+            with suppress(FileNotFoundError):  # removed since it was listed
+                state = (self._root / path).stat()
+                found[path] = f"{state.st_ino} {state.st_mtime_ns} {state.st_size}"
+        return found
+
     def read(self, path: str) -> bytes:
         return (self._root / path).read_bytes()
 
     def open(self, path: str) -> Any:
-        """Return a file that Arrow can seek in."""
+        """Return a file that Arrow can seek in: opened once, so whole whatever replaces it."""
         return pa.OSFile(self.where(path))
 
     def write(self, path: str, data: bytes | memoryview) -> None:
@@ -159,12 +168,21 @@ class ObjectFiles:
             return []
         return sorted(str(path)[len(self._path) + 1 :] for path in found)
 
+    def stamps(self, folder: str) -> dict[str, str]:
+        """Return what changes when an object below `folder` is replaced, by path."""
+        self._system.invalidate_cache()
+        try:
+            found = self._system.find(self._at(folder), detail=True)
+        except FileNotFoundError:
+            return {}
+        return {str(path): str(info) for path, info in found.items()}
+
     def read(self, path: str) -> bytes:
         return bytes(self._system.cat_file(self._at(path)))
 
     def open(self, path: str) -> Any:
-        """Return a file that Arrow can seek in."""
-        return self._system.open(self._at(path), "rb")
+        """Return a file that Arrow can seek in: one get, so whole whatever replaces it."""
+        return pa.BufferReader(self.read(path))
 
     def write(self, path: str, data: bytes | memoryview) -> None:
         self._system.pipe_file(self._at(path), bytes(data))

@@ -29,7 +29,8 @@ def statements(folder: str, present: Collection[str]) -> str:
 
     `folder` is the full name of `tables/`; `present` are the paths below it that exist.
 
-    >>> print(statements("/srv/l'avis/tables", ["rejects.parquet"]).splitlines()[4])
+    >>> views = statements("/srv/l'avis/tables", ["rejects.parquet"]).splitlines()
+    >>> print(*[view for view in views if " rejects " in view])
     CREATE OR REPLACE VIEW rejects AS FROM read_parquet('/srv/l''avis/tables/rejects.parquet');
     """
     lines = ["-- Written by cxnlp at each publication: duckdb -init views.sql"]

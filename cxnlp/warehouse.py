@@ -3,14 +3,20 @@
 Comes in: parts of tables that conform to `schema.py`. Goes out: the same tables, for anyone
 who reads Parquet, and `views.sql` beside them. Left out: what a column means; which rows lie
 in which file (`parts.py`); how files appear together (`journal.py`); where (`storage.py`).
+
+Every file is whole at all times, and `read` opens it once, so it sees right rows while a
+publication goes on. DuckDB, Arrow's datasets and Polars open a file more than once: a read of
+theirs that overlaps the replacement of that very file may fail, or join the old list of row
+groups to new rows. `steady` is for those: it runs a reading again when a file has changed.
 """
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeVar
 
 import pyarrow as pa
 
@@ -22,6 +28,7 @@ from cxnlp.version import __version__
 
 __all__ = ["Part", "Warehouse", "split"]
 
+Answer = TypeVar("Answer")
 _MANIFEST: Final = "state/manifest.json"
 _SHARDS: Final = "state/shards"
 _VIEWS: Final = "views.sql"
@@ -57,13 +64,14 @@ class Warehouse:
                 self._held = False
 
     def settle(self) -> None:
-        """Finish an interrupted publication, unless its run is still at it: for readers."""
-        if self._files.exists(journal.JOURNAL):
-            try:
+        """Finish an interrupted publication, unless its run is still at it: for readers.
+
+        Those who may read the tables but not `state/` leave it to the next run.
+        """
+        with suppress(WarehouseBusyError, PermissionError):
+            if self._files.exists(journal.JOURNAL):
                 with self.hold():
                     pass
-            except WarehouseBusyError:
-                return
 
     def publish(
         self, parts: Sequence[Part], *, run_id: str, metadata: Mapping[str, str]
@@ -90,8 +98,24 @@ class Warehouse:
 
     def read(self, table: schema.Table, columns: Sequence[str] | None = None) -> pa.Table:
         """Return all rows of a table, or some of its columns; no rows when it is not there."""
-        paths = [path_of(table, source, period) for source, period in self.parts(table)]
-        return self._read(table, paths, columns)
+        return self.steady(
+            lambda: self._read(table, [path_of(table, *key) for key in self.parts(table)], columns)
+        )
+
+    def steady(self, reading: Callable[[], Answer]) -> Answer:
+        """Return what `reading` gives, run again if a file was replaced while it ran."""
+        for pause in (0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2):
+            time.sleep(pause)
+            before = self._files.stamps("tables")
+            try:
+                answer = reading()
+            except Exception:
+                if self._files.stamps("tables") == before:
+                    raise
+            else:
+                if self._files.stamps("tables") == before:
+                    return answer
+        raise WarehouseError(f"{self.root}: changes faster than it can be read; try again later")
 
     def read_part(
         self,

@@ -60,6 +60,10 @@ def query(root: str, sql: str) -> pa.Table:
     warehouse = Warehouse(root)
     if not any(warehouse.parts(table) for table in schema.TABLES):
         raise UsageError(f"{root}: has no tables; expected a folder that `cxnlp run` has written")
+    return warehouse.steady(lambda: _answer(warehouse, sql))
+
+
+def _answer(warehouse: Warehouse, sql: str) -> pa.Table:
     with _open(warehouse) as connection:
         try:
             statements = connection.extract_statements(sql)
@@ -67,9 +71,7 @@ def query(root: str, sql: str) -> pa.Table:
                 raise UsageError("query: expected one SELECT; a query reads, it changes nothing")
             return connection.sql(sql).to_arrow_table()
         except duckdb.IOException as error:
-            raise WarehouseError(
-                f"{root}: cannot be read: {_sentence(error)}; `cxnlp verify` says more"
-            ) from error
+            raise _unreadable(warehouse, error) from error
         except duckdb.Error as error:
             raise UsageError(f"query: {_sentence(error)}") from error
 
@@ -85,7 +87,10 @@ def _open(warehouse: Warehouse) -> Iterator[duckdb.DuckDBPyConnection]:
             for table in schema.TABLES:
                 connection.register(table.name, warehouse.read(table))
         else:
-            connection.execute(warehouse.views())
+            try:
+                connection.execute(warehouse.views())
+            except duckdb.Error as error:
+                raise _unreadable(warehouse, error) from error
         _shut(connection, f"{warehouse.root}/tables")
         yield connection
 
@@ -106,6 +111,12 @@ def _measured(
     sql = resources.files(__package__).joinpath(f"{table.name}.sql").read_text(encoding="utf-8")
     used = {name: value for name, value in given.items() if f"${name}" in sql}
     return schema.conform(connection.sql(sql, params=used).to_arrow_table(), table)
+
+
+def _unreadable(warehouse: Warehouse, error: duckdb.Error) -> WarehouseError:
+    return WarehouseError(
+        f"{warehouse.root}: cannot be read: {_sentence(error)}; `cxnlp verify` says more"
+    )
 
 
 def _sentence(error: Exception) -> str:
