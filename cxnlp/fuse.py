@@ -2,8 +2,9 @@
 
 Comes in: the segments and hits of a column of texts, the network's scores, the card's
 thresholds. Goes out: two Arrow tables without lineage, one row per text and one per mention.
-The network decides; a trigger adds evidence, and decides alone for a touchpoint that the network
-has not learnt. What a comment is said to speak of and what its mentions say always agree.
+The network decides; a trigger adds evidence, and decides beside it for a touchpoint or intent
+that the network has not learnt well (`card.lexicon`) or not at all. What a comment is said to
+speak of and what its mentions say always agree.
 """
 
 from collections.abc import Sequence
@@ -61,7 +62,8 @@ def fuse(
     emotions, probabilities = _emotions(scores, card)
     comments = _comment_columns(
         scores, card, emotions, probabilities, _lists(owner, mentions, ids, len(texts)),
-        _names(_any(levers, owner, len(texts)), lever_ids), _comment_gap(gap, owner, len(texts)),
+        _names(_any(levers, owner, len(texts)), lever_ids),
+        _intents(hits, labels, owner, scores, card), _comment_gap(gap, owner, len(texts)),
     )  # fmt: skip
     rows = _mention_columns(
         texts, segmented, labels, mentions, ids, levers, lever_ids, side, polarity, gap, emotions,
@@ -94,14 +96,19 @@ def _touchpoints(
     certain = np.full((len(owner), len(ids)), LEXICON_CONFIDENCE, np.float32)
     by_model = np.zeros(len(ids), bool)
     every[:, places], certain[:, places], by_model[places] = chosen, comment[owner], True
+    decided = every.copy()
+    trusted = np.isin(ids, card.lexicon.get("touchpoints", ()))
     column = {i: labels.index(("touchpoint", i)) for i in ids if ("touchpoint", i) in labels}
     heard = np.zeros_like(every)
     for place, name in enumerate(ids):
         if name in column:
             heard[:, place] = hits[:, column[name]] > 0
-    every |= heard & ~by_model
-    rows, columns = np.nonzero(every)
-    return _Mentions(rows, columns, certain[rows, columns], by_model[columns], heard[rows, columns])
+    alone = heard & ~decided & (trusted | ~by_model)
+    certain[alone] = LEXICON_CONFIDENCE
+    rows, columns = np.nonzero(decided | alone)
+    return _Mentions(
+        rows, columns, certain[rows, columns], decided[rows, columns], heard[rows, columns]
+    )
 
 
 def _levers(owner: Ints, scores: Scores, card: Card, taxonomy: Taxonomy) -> tuple[Bools, list[str]]:
@@ -145,6 +152,16 @@ def _emotions(scores: Scores, card: Card) -> tuple[list[list[str]], Floats]:
     ], probabilities
 
 
+def _intents(
+    hits: Floats, labels: Sequence[tuple[str, str]], owner: Ints, scores: Scores, card: Card
+) -> list[list[str]]:
+    found = scores.comment["intents"] >= np.array(card.thresholds["intents"], np.float32)
+    for column, name in enumerate(card.labels.intents):
+        if name in card.lexicon.get("intents", ()) and ("intent", name) in labels:
+            found[owner[hits[:, labels.index(("intent", name))] > 0], column] = True
+    return _names(found, list(card.labels.intents))
+
+
 def _promise(
     texts: Sequence[str], segmented: Segmented, labels: Sequence[tuple[str, str]], side: Ints
 ) -> list[int | None]:
@@ -175,14 +192,14 @@ def _comment_gap(gap: list[int | None], owner: Ints, texts: int) -> list[int | N
 
 def _comment_columns(
     scores: Scores, card: Card, emotions: list[list[str]], probabilities: Floats,
-    touchpoints: list[list[str]], levers: list[list[str]], gap: list[int | None],
+    touchpoints: list[list[str]], levers: list[list[str]], intents: list[list[str]],
+    gap: list[int | None],
 ) -> pa.Table:  # fmt: skip
     sentiment = scores.comment["sentiment"]
     place = np.argmax(sentiment / np.array(card.thresholds["sentiment"], np.float32), 1)
     names = list(card.labels.sentiment)
     low, high = names.index("negatif"), names.index("positif")
     confidence = sentiment[np.arange(len(place)), place]
-    intents = scores.comment["intents"] >= np.array(card.thresholds["intents"], np.float32)
     return pa.table({
         "sentiment": pa.array([names[i] for i in place], schema.STRING),
         "sentiment_score": sentiment[:, high] - sentiment[:, low],
@@ -195,7 +212,7 @@ def _comment_columns(
         },
         "touchpoints": pa.array(touchpoints, schema.STRINGS),
         "levers": pa.array(levers, schema.STRINGS),
-        "intents": pa.array(_names(intents, list(card.labels.intents)), schema.STRINGS),
+        "intents": pa.array(intents, schema.STRINGS),
         "promise_gap": pa.array(gap, pa.int8()),
         "confidence": confidence,
         "needs_review": confidence < REVIEW_BELOW,

@@ -20,11 +20,11 @@ from pipelines import tasks
 )
 def nightly(
     config: str, first_day: date | None = None, last_day: date | None = None,
-    tell: Callable[[str], None] = lambda _: None,
+    tell: Callable[[str], None] | None = None,
 ) -> pa.Table:  # fmt: skip
     """Run a night; raises what its stages raise, `WarehouseBusyError` when another run is on."""
     settings = load_settings(config)
-    tonight = Night.begin(settings, first_day, last_day, tell)
+    tonight = Night.begin(settings, first_day, last_day, tell or (lambda _: None))
     with tonight.warehouse.hold(tonight.run_id):
         analyzer = load_analyzer(settings)
         ingested = [tasks.ingest(tonight, source) for source in settings.sources]

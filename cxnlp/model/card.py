@@ -65,6 +65,7 @@ class Card:
     temperatures: dict[str, float]
     cleaning: str
     sha256: str = ""
+    lexicon: dict[str, tuple[str, ...]] = field(default_factory=dict)
     about: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -114,6 +115,7 @@ def write_card(folder: Path, card: Card) -> Card:
         },
         "thresholds": {h: [round(float(t), 4) for t in v] for h, v in card.thresholds.items()},
         "temperatures": {h: round(float(t), 4) for h, t in card.temperatures.items()},
+        "lexicon": {head: list(names) for head, names in card.lexicon.items()},
         "about": card.about,
     }
     text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)

@@ -31,7 +31,7 @@ def describe(recipe: Recipe, folder: Path, dev: Path, command: str) -> Card:
     written = write_card(
         folder,
         Card(card.name, card.labels, card.thresholds, card.temperatures, card.cleaning,
-             about=about),
+             lexicon=card.lexicon, about=about),
     )  # fmt: skip
     (folder / "README.md").write_text(_readme(written, found), encoding="utf-8")
     return written

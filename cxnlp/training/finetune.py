@@ -27,10 +27,12 @@ from cxnlp.taxonomy import load_taxonomy
 from cxnlp.training.corpus import Example, read_annotated, windows
 from cxnlp.training.optimise import Targets, optimise, resume
 from cxnlp.training.recipe import Recipe, labels_for, new_network, stars, tokenizer_of
-from cxnlp.training.scores import best_threshold, best_weights
+from cxnlp.training.scores import best_threshold, best_weights, f1
 from cxnlp.training.targets import targets
 
 Floats = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+GAIN = 0.01  # F1 that makes it worth letting triggers decide
 TRUST = 2.0  # logits that a trigger hit adds before training
 COMMENT_HEADS = ("emotions", "intents", "touchpoints", "levers")
 
@@ -95,16 +97,19 @@ def export(
     about: dict[str, Any] = {"trained": f"{datetime.now(UTC):%Y-%m-%d}", "recipe": recipe.name}
     write_card(folder, Card(recipe.name, labels, plain, {}, clean.VERSION, about=about))
     dev = read_annotated(data / "annotated_dev.jsonl")
-    thresholds, temperatures = calibrate(folder, dev, segmenter)
-    card = Card(recipe.name, labels, thresholds, temperatures, clean.VERSION, about=about)
+    thresholds, temperatures, lexicon = calibrate(folder, dev, segmenter)
+    card = Card(
+        recipe.name, labels, thresholds, temperatures, clean.VERSION, lexicon=lexicon, about=about
+    )
     tell(f"{write_card(folder, card).version} in {folder}")
     return folder
 
 
 def calibrate(
     folder: Path, dev: list[Example], segmenter: Segmenter
-) -> tuple[dict[str, tuple[float, ...]], dict[str, float]]:
-    """Return thresholds per label (best F1 on `dev`) and temperatures per head (least log loss).
+) -> tuple[dict[str, tuple[float, ...]], dict[str, float], dict[str, tuple[str, ...]]]:
+    """Return thresholds per label (best F1 on `dev`), temperatures per head (least log loss), and
+    the labels of each head that score better when a trigger decides beside the network.
 
     Temperature scaling: Guo et al. 2017, arXiv:1706.04599.
     """
@@ -137,7 +142,35 @@ def calibrate(
     thresholds["polarity"] = best_weights(
         scores.segment["polarity"][known], np.eye(3, dtype=np.float32)[side[known]]
     )
-    return thresholds, temperatures
+    cues, owner = _any(heard, segmented.segments.text, len(dev)), labels.cues
+    lexicon = {
+        head: trigger_led(
+            scores.comment[head] >= np.array(thresholds[head]),
+            np.stack([cues[:, owner.index(f"{kind}:{n}")] for n in getattr(labels, head)], 1),
+            wanted[head] > 0.5, getattr(labels, head),
+        )
+        for head, kind in (("touchpoints", "touchpoint"), ("intents", "intent"))
+    }  # fmt: skip
+    return thresholds, temperatures, lexicon
+
+
+def trigger_led(
+    found: Bools, heard: Bools, wanted: Bools, names: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Return the labels whose F1 gains `GAIN` or more when what is heard counts as found.
+
+    >>> one, other = np.array([[False], [False]]), np.array([[True], [False]])
+    >>> trigger_led(one, other, other, ("attente_caisse",))
+    ('attente_caisse',)
+    """
+    gain = f1(found | heard, wanted) - f1(found, wanted)
+    return tuple(name for name, more in zip(names, gain, strict=True) if more >= GAIN)
+
+
+def _any(hits: Floats, owner: npt.NDArray[np.int32], texts: int) -> Bools:
+    found = np.zeros((texts, hits.shape[1]), bool)
+    np.logical_or.at(found, owner, hits > 0)
+    return found
 
 
 def segment_targets(
