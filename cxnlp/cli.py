@@ -10,12 +10,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cxnlp.errors import CxnlpError, UsageError
 from cxnlp.version import __version__
+
+if TYPE_CHECKING:
+    from cxnlp.config import Inference
 
 app = typer.Typer(
     help="Text analytics for French customer comments: exports in, Parquet tables out.",
@@ -29,6 +32,8 @@ app.add_typer(models_app, name="models")
 DAY: dict[str, Any] = {"formats": ["%Y-%m-%d"], "metavar": "DAY"}
 ModelOption = Annotated[Path, typer.Option(help="Model folder.")]
 TaxonomyOption = Annotated[Path, typer.Option(help="Taxonomy file.")]
+_INTERRUPTED = 130
+_WRONG_PATH = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
 MODEL, TAXONOMY = Path("models/cxnlp-fr-mini"), Path("configs/taxonomy.yaml")
 
 
@@ -39,9 +44,13 @@ def main() -> None:
     except CxnlpError as error:
         sys.stderr.write(f"cxnlp: {error}\n")
         sys.exit(error.exit_status)
-    except KeyboardInterrupt:
-        sys.stderr.write("cxnlp: interrupted; what was published stays, run again to go on\n")
-        sys.exit(130)
+    except OSError as error:  # of a path that the user gave, or of a disk
+        sys.stderr.write(f"cxnlp: {error}\n")
+        sys.exit(UsageError.exit_status if isinstance(error, _WRONG_PATH) else 1)
+    except SystemExit as end:
+        if end.code == _INTERRUPTED:
+            sys.stderr.write("cxnlp: interrupted; what was published stays, run again to go on\n")
+        raise
 
 
 def _version(shown: bool) -> None:
@@ -103,20 +112,21 @@ def analyze(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda:0.")] = "auto",
 ) -> None:
     """Analyse one file (.csv .jsonl .json .parquet .xlsx), or one comment."""
-    from cxnlp import show
-    from cxnlp.analyse import Analyzer
-    from cxnlp.config import Inference
-    from cxnlp.onefile import analyse_file
-
     if source is None and text is None:
         raise UsageError("give a file to analyse, or one comment with --text")
-    how = Inference(device=device)
-    if source is None:
+    if source is not None and not source.is_file():
+        raise UsageError(f"{source}: no such file")
+    if source is not None and output is None:
+        raise UsageError("say where the tables go with --output DIR")
+    from cxnlp import show
+    from cxnlp.analyse import Analyzer
+    from cxnlp.onefile import analyse_file
+
+    how = _inference(device)
+    if source is None or output is None:
         analyzer = Analyzer.load(model, taxonomy, inference=how)
         show.comment(analyzer.analyze([str(text)]))
         return
-    if output is None:
-        raise UsageError("say where the tables go with --output DIR")
     with _telling() as tell:
         counts = analyse_file(
             source, output, lambda: Analyzer.load(model, taxonomy, inference=how),
@@ -152,18 +162,22 @@ def train(
 ) -> None:
     """Train a model by a recipe; a step that is done is not done again."""
     from cxnlp.training import finetune, recipe
+    from cxnlp.training.describe import describe
 
     plan = recipe.load_recipe(config)
     recipe.prepare(plan, data, typer.echo)
     recipe.pretrain(plan, data, typer.echo)
-    finetune.finetune(plan, data, typer.echo)
+    folder = finetune.finetune(plan, data, typer.echo)
+    gold = data / "annotated_dev.jsonl"
+    command = f"cxnlp evaluate {gold.name} --model {folder}"
+    typer.echo(f"{describe(plan, folder, gold, command).version} is described in {folder}")
 
 
 @app.command(
     epilog='Example: cxnlp query output "SELECT sentiment, count(*) FROM comments GROUP BY 1"'
 )
 def query(
-    warehouse: Annotated[Path, typer.Argument(help="Warehouse folder.")],
+    warehouse: Annotated[str, typer.Argument(help="Warehouse folder or URL.")],
     sql: Annotated[str, typer.Argument(help="One SELECT over the tables.")],
     output: Annotated[
         Path | None, typer.Option(help="Write .csv or .parquet instead of showing.")
@@ -171,8 +185,10 @@ def query(
 ) -> None:
     """Ask the tables a question in SQL (DuckDB)."""
     from cxnlp import metrics, show
+    from cxnlp.warehouse import Warehouse
 
-    show.answer(metrics.query(str(warehouse), sql), output)
+    Warehouse(warehouse).settle()
+    show.answer(metrics.query(warehouse, sql), output)
 
 
 @app.command(epilog="Example: cxnlp verify output")
@@ -183,6 +199,7 @@ def verify(warehouse: Annotated[Path, typer.Argument(help="Warehouse folder.")])
 
     if not (warehouse / "tables").is_dir():
         raise UsageError(f"{warehouse}: no warehouse there (it has a folder named tables)")
+    Warehouse(str(warehouse)).settle()
     problems = Warehouse(str(warehouse)).verify()
     if problems:
         raise WarehouseError("\n".join(problems))
@@ -203,6 +220,17 @@ def models_verify(folder: Annotated[Path, typer.Argument(help="Model folder.")])
     from cxnlp.model.card import read_card
 
     typer.echo(f"{read_card(folder).version}: the files are those the card describes")
+
+
+def _inference(device: str) -> "Inference":
+    from pydantic import ValidationError
+
+    from cxnlp.config import Inference
+
+    try:
+        return Inference(device=device)
+    except ValidationError as error:
+        raise UsageError(f"--device {device}: expected auto, cpu, cuda or cuda:0") from error
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cxnlp import schema
@@ -56,9 +57,9 @@ def analyse_file(
 
 
 def _with_own_ids(raw: pa.Table) -> pa.Table:
-    """Take the file's ids for ours, where every row has one (reading made them unique)."""
+    """Take the file's ids for ours, where every row has one and no two sources share one."""
     ids = raw["native_id"]
-    if ids.null_count:
+    if ids.null_count or pc.count_distinct(ids).as_py() < len(ids):
         return raw
     return raw.set_column(
         raw.column_names.index("comment_id"), schema.RAW.arrow.field("comment_id"), ids

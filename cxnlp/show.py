@@ -17,6 +17,7 @@ from cxnlp.analyse import Analysis
 from cxnlp.config import Settings
 from cxnlp.errors import TaxonomyError, UsageError
 
+_WIDE = 10_000
 _COLOURS = {"negatif": "red", "positif": "green", "mixte": "yellow", "neutre": "dim"}
 
 
@@ -24,7 +25,7 @@ def night(settings: Settings, row: pa.Table) -> None:
     """Show what a run did, the tables with their rows, three mentions, and where all lies."""
     from cxnlp.warehouse import Warehouse
 
-    console, run = Console(), row.to_pylist()[0]
+    console, run = _console(), row.to_pylist()[0]
     warehouse = Warehouse(settings.warehouse)
     console.print(
         f"Run {run['run_id']}: {run['files_read']} files, {run['rows_read']:,} rows read, "
@@ -50,7 +51,7 @@ def night(settings: Settings, row: pa.Table) -> None:
 
 def one_file(output: Path, tables: dict[str, pa.Table]) -> None:
     """Show how many rows each table got and why comments were set aside."""
-    console = Console()
+    console = _console()
     for name, table in tables.items():
         console.print(f"{output / name}.parquet: {table.num_rows:,} rows")
     _reasons(console, tables["comments"]["set_aside"])
@@ -58,7 +59,7 @@ def one_file(output: Path, tables: dict[str, pa.Table]) -> None:
 
 def comment(result: Analysis) -> None:
     """Show one comment with its labels and mentions."""
-    console, one = Console(), result.comments.to_pylist()[0]
+    console, one = _console(), result.comments.to_pylist()[0]
     if one["set_aside"]:
         console.print(f"set aside: {one['set_aside']} (language: {one['language']})")
         return
@@ -82,9 +83,12 @@ def answer(table: pa.Table, output: Path | None) -> None:
         shown = Table(*table.column_names, box=None, pad_edge=False)
         for row in table.slice(0, 200).to_pylist():
             shown.add_row(*(Text("" if v is None else str(v)) for v in row.values()))
-        Console().print(shown)
+        console = _console()
+        console.print(shown)
         if table.num_rows > 200:
-            Console().print(f"… {table.num_rows - 200:,} more rows; --output FILE writes them all")
+            console.print(f"… {table.num_rows - 200:,} more rows; --output FILE writes them all")
+    elif not output.parent.is_dir():
+        raise UsageError(f"{output.parent}: no such folder; make it first")
     elif output.suffix == ".csv":
         _escaped(table).to_csv(output, index=False)
     elif output.suffix == ".parquet":
@@ -101,7 +105,7 @@ def scores(found: dict[str, Any]) -> None:
     for name, value in found["scores"].items():
         low, high = found["intervals"][name]
         table.add_row(name, f"{value:.3f}", f"{low:.3f} – {high:.3f}")
-    console = Console()
+    console = _console()
     console.print(f"{found['model']}, {found['comments']} comments of {found['gold']}")
     console.print(table)
 
@@ -110,14 +114,25 @@ def taxonomy(file: Path) -> None:
     """Say that a taxonomy is valid and how large, or raise `TaxonomyError` with its problems."""
     from cxnlp.taxonomy import check_taxonomy, load_taxonomy
 
-    problems = [f"{file}:{p.line}: {p.message}" for p in check_taxonomy(file)]
-    if problems:
-        raise TaxonomyError("\n".join(problems))
-    found = load_taxonomy(file)
-    Console().print(
+    problems = check_taxonomy(file)
+    told = [f"{file}:{p.line}: {p.message}" for p in problems]
+    if any(p.blocks for p in problems):
+        raise TaxonomyError("\n".join(told))
+    found, console = load_taxonomy(file), _console()
+    for line in told:
+        console.print(f"notice: {line}")
+    console.print(
         f"{file}: valid; version {found.name}, {len(found.stages)} stages, "
         f"{len(found.touchpoints)} touchpoints, {len(found.levers)} levers"
     )
+
+
+def _console() -> Console:
+    """Return a console that takes nothing for markup and, away from a terminal, cuts no line."""
+    console = Console(markup=False, highlight=False, emoji=False)
+    if not console.is_terminal:
+        console.width = _WIDE
+    return console
 
 
 def _mention(mention: dict[str, Any]) -> Text:
@@ -138,9 +153,11 @@ def _reasons(console: Console, column: pa.ChunkedArray) -> None:
 
 def _escaped(table: pa.Table) -> Any:
     """A data frame whose texts cannot be taken for formulas by a spreadsheet."""
-    frame = table.to_pandas()
+    frame = table.to_pandas().rename(columns=_unformulated)
     for name in frame.select_dtypes(include=["object", "string"]):
-        frame[name] = frame[name].map(
-            lambda v: f"'{v}" if isinstance(v, str) and v[:1] in tuple("=+-@\t\r") else v
-        )
+        frame[name] = frame[name].map(_unformulated)
     return frame
+
+
+def _unformulated(cell: Any) -> Any:
+    return f"'{cell}" if isinstance(cell, str) and cell[:1] in tuple("=+-@\t\r") else cell
