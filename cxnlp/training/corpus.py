@@ -17,11 +17,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from cxnlp import schema
 from cxnlp.clean import clean_text
 from cxnlp.errors import ConfigError
 from cxnlp.model.tokens import Tokenizer
 
 _CLAUSE = re.compile(r"(?<=[.!?;…])\s+|\n+|\s+(?=mais\s|par contre\s|cependant\s|malgré\s)")
+
+
+_KNOWN = {
+    "s": schema.SENTIMENTS, "e": schema.EMOTIONS, "i": schema.INTENTS, "p": schema.POLARITIES,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +82,26 @@ def read_reviews(folder: Path) -> list[Example]:
 
 
 def read_annotated(path: Path) -> list[Example]:
-    """Return annotated comments. Text is taken as it stands, so that mentions stay in place."""
-    return [_annotated(row) for row in _rows(path)]
+    """Return annotated comments. Text is taken as it stands, so that mentions stay in place.
+
+    Raises `ConfigError` naming the line that is not as `docs/annotation.md` has it.
+    """
+    examples = []
+    for number, row in enumerate(_rows(path), 1):
+        try:
+            examples.append(_annotated(row))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ConfigError(
+                f"{path}:{number}: not an annotation as docs/annotation.md has it: {error!r}"
+            ) from error
+    return examples
 
 
 def _annotated(row: dict[str, Any]) -> Example:
+    given = {"s": [row["s"]], "e": row["e"], "i": row["i"], "p": [m["p"] for m in row["m"]]}
+    for key, known in _KNOWN.items():
+        if unknown := set(given[key]) - set(known):
+            raise ValueError(f"{key}: {', '.join(sorted(unknown))}; known: {', '.join(known)}")
     text, mentions, after = row["text"], [], 0
     for m in row["m"]:
         start = text.find(m["q"], after)
@@ -99,8 +120,11 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
     if not path.is_file():
         raise ConfigError(f"{path}: no such file; see docs/training.md for what the folder holds")
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
-        for line in lines:
-            yield json.loads(line)
+        for number, line in enumerate(lines, 1):
+            try:
+                yield json.loads(line)
+            except ValueError as error:
+                raise ConfigError(f"{path}:{number}: not a line of JSON: {error}") from error
 
 
 def rough_clauses(text: str) -> list[tuple[int, int]]:
