@@ -14,12 +14,14 @@ from prefect.cache_policies import NO_CACHE
 from cxnlp import night, schema
 from cxnlp.analyse import Analyzer
 from cxnlp.config import Source
+from cxnlp.errors import CxnlpError
 
 
 def _waits(_task: Any, _run: Any, state: Any) -> bool:
     """Whether a failure came from a disk or a network, so that a later try may succeed."""
     error = state.result(raise_on_failure=False)
-    return isinstance(error, OSError)
+    cause = error.__cause__ if isinstance(error, CxnlpError) else error
+    return isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError | PermissionError)
 
 
 @task(
