@@ -84,7 +84,8 @@ class Analyzer:
     def key(self) -> str:
         """Digest of all that decides the labels of a text."""
         parts = [
-            METHOD, clean.VERSION, self.model_version, self.taxonomy.name, self._keep, self._mask,
+            METHOD, clean.VERSION, self.model_version, self._engine.card.decisions,
+            self.taxonomy.name, self._keep, self._mask,
         ]  # fmt: skip
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 

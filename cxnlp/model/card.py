@@ -73,6 +73,12 @@ class Card:
         """Name and the first digits of the weights' digest."""
         return f"{self.name}-{self.sha256[:8]}"
 
+    @property
+    def decisions(self) -> str:
+        """Digest of what turns probabilities into labels: the weights may be the same."""
+        parts = [sorted(p.items()) for p in (self.thresholds, self.temperatures, self.lexicon)]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:8]
+
 
 def read_card(folder: Path) -> Card:
     """Return the card of a model folder whose files are complete and unaltered.

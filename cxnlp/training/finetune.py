@@ -46,6 +46,7 @@ def finetune(recipe: Recipe, data: Path, tell: Callable[[str], None]) -> Path:
     network = new_network(recipe, labels)
     if not (recipe.folder / "finetune" / "checkpoint.safetensors").is_file():
         resume(network, recipe.folder / "pretrain")
+        trust_cues(network, labels)
     segmented = segmenter.split([e.text for e in annotated])
     spans = _spans(segmented, len(annotated))
     heard = cue_columns(segmented, segmenter.labels, labels)
