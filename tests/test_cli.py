@@ -18,6 +18,8 @@ import pytest
 import typer
 import yaml
 
+import cxnlp.night
+import cxnlp.show
 from cxnlp import schema
 from cxnlp.analyse import Analyzer
 from cxnlp.cli import app, main
