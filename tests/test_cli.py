@@ -18,7 +18,7 @@ import pytest
 import typer
 import yaml
 
-import cxnlp.night
+import cxnlp.night  # loaded here, so that no import is interrupted
 import cxnlp.show
 from cxnlp import schema
 from cxnlp.analyse import Analyzer
