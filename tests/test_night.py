@@ -153,7 +153,7 @@ def test_a_row_that_is_edited_is_the_only_one_written(place: Place) -> None:
     assert (ran.texts, ran.written) == (1, 1)
     assert after["3"]["text"] == "Trop cher, vraiment."
     assert after["3"]["comment_id"] == before["3"]["comment_id"]
-    assert after["3"]["run_id"] > before["3"]["run_id"]
+    assert after["3"]["run_id"] != before["3"]["run_id"]
     assert (after["1"], after["2"]) == (before["1"], before["2"])
 
 
