@@ -21,6 +21,7 @@ from tokenizers import Tokenizer as _Tokenizer
 from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
 from cxnlp import schema
+from cxnlp.clean import clean_text
 from cxnlp.errors import ConfigError
 from cxnlp.model.card import Labels
 from cxnlp.model.network import Network, Shape
@@ -110,7 +111,7 @@ def pretrain(recipe: Recipe, data: Path, tell: Callable[[str], None]) -> None:
     comment = {head: values.astype(np.float32) for head, values in soft.items()}
     comment["stars"] = stars(reviews)
     network = new_network(recipe, labels)
-    held = {e.text for e in read_annotated(data / "annotated_dev.jsonl")}
+    held = {clean_text(e.text) for e in read_annotated(data / "annotated_dev.jsonl")}
     comment["stars"][[i for i, e in enumerate(reviews) if e.text in held]] = np.nan
     texts = [e.text for e in reviews]
     rows = windows(texts, [rough_clauses(t) for t in texts], tokenizer_of(recipe), recipe.cut)
