@@ -1,88 +1,52 @@
-"""Every table that cxnlp writes: columns, types, meaning; and `conform`.
+"""Every table that cxnlp writes: columns, types, meaning.
 
-Nothing is read here. A column name is spelled in this file first; `docs/tables.md` is
-generated from it (`python -m cxnlp.schema`).
+Nothing is read here. A column name is spelled first in this file, or for the metrics in
+`schema_metrics.py`; `docs/tables.md` is generated from both (`python -m cxnlp.schema`).
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 import pyarrow as pa
 
-STRING: Final = pa.string()
-STRINGS: Final = pa.list_(pa.string())
-TIMESTAMP: Final = pa.timestamp("us", tz="UTC")
-FLOAT: Final = pa.float32()
-INT: Final = pa.int64()
+from cxnlp.columns import (
+    CHANNELS,
+    EMOTIONS,
+    FLOAT,
+    INT,
+    INTENTS,
+    METHODS,
+    POLARITIES,
+    SENTIMENTS,
+    STRING,
+    STRINGS,
+    TIMESTAMP,
+    Column,
+    Table,
+    conform,
+    empty,
+)
+from cxnlp.schema_metrics import (
+    ALERTS,
+    EMERGING_TERMS,
+    EMOTION_TREND,
+    JOURNEY,
+    LEVER_IMPACT,
+    METRICS,
+    PROMISE_GAP,
+    REPLIES,
+    REPLY_SUMMARY,
+    SENTIMENT_TREND,
+    TOUCHPOINT_SCORES,
+    TOUCHPOINTS,
+)
 
-CHANNELS: Final = ("avis", "reseau_social", "enquete", "email", "autre")
-SENTIMENTS: Final = ("negatif", "neutre", "positif", "mixte")
-POLARITIES: Final = ("negatif", "neutre", "positif")
-EMOTIONS: Final = ("joie", "tristesse", "peur", "colere", "degout", "surprise", "mepris")
-INTENTS: Final = ("recommander", "deconseiller", "revenir", "partir")
-METHODS: Final = ("lexique", "modele", "les_deux")
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column: its Arrow type, what it means, and an example as a person would write it."""
-
-    name: str
-    type: pa.DataType
-    meaning: str
-    example: str
-    nullable: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """One table: what a row is, which columns identify it and in which order rows lie."""
-
-    name: str
-    row: str
-    columns: tuple[Column, ...]
-    key: tuple[str, ...]
-    order: tuple[str, ...]
-    private: bool = False
-
-    @property
-    def arrow(self) -> pa.Schema:
-        """The Arrow schema, with nullability."""
-        return pa.schema([pa.field(c.name, c.type, c.nullable) for c in self.columns])
-
-    @property
-    def names(self) -> list[str]:
-        return [column.name for column in self.columns]
-
-
-def conform(table: pa.Table, to: Table) -> pa.Table:
-    """Return `table` with exactly the columns of `to`, in its order and types.
-
-    A missing nullable column is added as nulls. Raises `ValueError` naming the column that
-    is missing, of a type that cannot be cast, or null where it must not be.
-    """
-    rows, arrays = table.num_rows, []
-    for column in to.columns:
-        if column.name in table.column_names:
-            values = table.column(column.name)
-        elif column.nullable:
-            values = pa.nulls(rows, column.type)
-        else:
-            raise ValueError(f"table {to.name}: column {column.name!r} is missing")
-        try:
-            values = values.cast(column.type) if values.type != column.type else values
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise ValueError(f"table {to.name}: column {column.name!r}: {error}") from error
-        if values.null_count and not column.nullable:
-            raise ValueError(f"table {to.name}: column {column.name!r} has nulls")
-        arrays.append(values)
-    return pa.table(arrays, schema=to.arrow)
-
-
-def empty(of: Table) -> pa.Table:
-    """Return a table of no rows with the columns of `of`."""
-    return of.arrow.empty_table()
-
+__all__ = [
+    "ALERTS", "CHANNELS", "COMMENTS", "EMERGING_TERMS", "EMOTIONS", "EMOTION_TREND", "FILES",
+    "FLOAT", "INT", "INTENTS", "JOURNEY", "LEVER_IMPACT", "MENTIONS", "METHODS", "METRICS",
+    "POLARITIES", "PROMISE_GAP", "RAW", "REJECTS", "REPLIES", "REPLY_SUMMARY", "RUNS",
+    "SENTIMENTS", "SENTIMENT_TREND", "STRING", "STRINGS", "TABLES", "TIMESTAMP", "TOUCHPOINTS",
+    "TOUCHPOINT_SCORES", "Column", "Table", "conform", "empty", "markdown",
+]  # fmt: skip
 
 _WHO = (
     Column("native_id", STRING, "id given by the platform", "rv-20817", True),
@@ -135,6 +99,8 @@ COMMENTS: Final = Table(
         Column("reply_text", STRING, "the brand's answer, cleaned and masked",
                "Merci de votre visite !", True),
         Column("reply_at", TIMESTAMP, "when the brand answered", "2026-09-15T09:00:00Z", True),
+        Column("reply_touchpoints", STRINGS, "taxonomy ids whose triggers the answer holds; null "
+               "without an answer", "[attente_caisse]", True),
         Column("language", STRING, "ISO 639-1 code of the text; null if it has no words", "fr",
                True),
         Column("set_aside", STRING,
@@ -286,66 +252,7 @@ RUNS: Final = Table(
     order=("started_at",),
 )  # fmt: skip
 
-_COUNTED = (
-    Column("n", INT, "comments analysed", "57"),
-    Column("share", FLOAT, "n / comments analysed that day in that source, 0–1", "0.61"),
-)
-_PERIOD = (
-    Column("period", STRING, "month as YYYY-MM, or `tout` for all", "2026-09"),
-    Column("brand", STRING, "brand, or `toutes`", "Maison Véga"),
-)
-
-SENTIMENT_TREND: Final = Table(
-    "sentiment_trend",
-    "a day, a source and a sentiment",
-    (
-        Column("day", pa.date32(), "UTC day", "2026-09-14"),
-        Column("source", STRING, "as in `comments`", "avis_boutique"),
-        Column("sentiment", STRING, f"one of {', '.join(SENTIMENTS)}", "positif"),
-        *_COUNTED,
-        Column("mean_score", FLOAT, "mean `sentiment_score` of all that day's comments of the "
-               "source, −1 … 1", "0.44"),
-    ),
-    key=("day", "source", "sentiment"),
-    order=("day", "source", "sentiment"),
-)  # fmt: skip
-
-EMOTION_TREND: Final = Table(
-    "emotion_trend",
-    "a day, a source and an emotion",
-    (
-        Column("day", pa.date32(), "UTC day", "2026-09-14"),
-        Column("source", STRING, "as in `comments`", "avis_boutique"),
-        Column("emotion", STRING, f"one of {', '.join(EMOTIONS)}, neutre", "joie"),
-        *_COUNTED,
-    ),
-    key=("day", "source", "emotion"),
-    order=("day", "source", "emotion"),
-)
-
-TOUCHPOINT_SCORES: Final = Table(
-    "touchpoint_scores",
-    "a period, a brand and a touchpoint",
-    (
-        *_PERIOD,
-        Column("touchpoint", STRING, "taxonomy id", "attente_caisse"),
-        Column("stage", STRING, "stage of the journey", "achat"),
-        Column("n", INT, "comments that speak of it (several mentions of one count once)", "42"),
-        Column("mentions", INT, "mentions", "45"),
-        Column("share", FLOAT, "n / comments analysed in the period and brand, 0–1", "0.11"),
-        Column("mean", FLOAT, "plain mean of the comments' scores for it, −1 … 1", "-0.63"),
-        Column("score", FLOAT, "mean shrunk to the period's mean: (Σ + k·m) / (n + k), k = 20",
-               "-0.41"),
-        Column("low", FLOAT, "lower end of the 90 % interval of `score`", "-0.55"),
-        Column("high", FLOAT, "upper end", "-0.27"),
-    ),
-    key=("period", "brand", "touchpoint"),
-    order=("period", "brand", "touchpoint"),
-)  # fmt: skip
-
-TABLES: Final = (
-    COMMENTS, MENTIONS, REJECTS, FILES, RUNS, TOUCHPOINT_SCORES, SENTIMENT_TREND, EMOTION_TREND,
-)  # fmt: skip
+TABLES: Final = (COMMENTS, MENTIONS, REJECTS, FILES, RUNS, *METRICS)
 
 
 def markdown() -> str:
@@ -353,7 +260,8 @@ def markdown() -> str:
     lines = [
         "# Tables",
         "",
-        "Generated from `cxnlp/schema.py` by `python -m cxnlp.schema`; edit that file, not this.",
+        "Generated from `cxnlp/schema.py` and `cxnlp/schema_metrics.py` by `python -m "
+        "cxnlp.schema`; edit those files, not this.",
         "French values (labels, ids), English column names, timestamps in UTC.",
         "A type with `?` may be null.",
     ]

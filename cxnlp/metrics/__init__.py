@@ -48,6 +48,7 @@ def measure(
     )
     with _open(Warehouse(root)) as connection:
         connection.register("stages", known)
+        connection.execute(_sql("intervals"))
         return {table: _measured(connection, table, given) for table in METRICS}
 
 
@@ -108,9 +109,13 @@ def _measured(
     connection: duckdb.DuckDBPyConnection, table: schema.Table, given: Mapping[str, Any]
 ) -> pa.Table:
     """Return a metrics table, worked out by the `.sql` file of its name."""
-    sql = resources.files(__package__).joinpath(f"{table.name}.sql").read_text(encoding="utf-8")
+    sql = _sql(table.name)
     used = {name: value for name, value in given.items() if f"${name}" in sql}
     return schema.conform(connection.sql(sql, params=used).to_arrow_table(), table)
+
+
+def _sql(name: str) -> str:
+    return resources.files(__package__).joinpath(f"{name}.sql").read_text(encoding="utf-8")
 
 
 def _unreadable(warehouse: Warehouse, error: duckdb.Error) -> WarehouseError:

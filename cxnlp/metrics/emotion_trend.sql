@@ -4,6 +4,7 @@
 --          `neutre`, that have none
 --   share  n / comments analysed of that day and source; a comment may have several emotions, so
 --          the shares of a day add up to 1 or more
+--   low, high  Wilson interval of the share (`intervals.sql`)
 --
 -- Comments set aside and comments without a day are in no count.
 WITH days AS (
@@ -34,7 +35,9 @@ SELECT
     d.source,
     e.emotion,
     coalesce(c.n, 0) AS n,
-    coalesce(c.n, 0) / d.comments AS share
+    coalesce(c.n, 0) / d.comments AS share,
+    share_low(coalesce(c.n, 0), d.comments) AS low,
+    share_high(coalesce(c.n, 0), d.comments) AS high
 FROM days AS d
 CROSS JOIN unnest($emotions) AS e (emotion)
 LEFT JOIN counted AS c ON c.day = d.day AND c.source = d.source AND c.emotion = e.emotion

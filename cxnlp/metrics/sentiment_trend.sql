@@ -2,7 +2,9 @@
 --
 --   n           comments analysed of that day and source that have the sentiment
 --   share       n / comments analysed of that day and source; the shares of a day add up to 1
---   mean_score  mean `sentiment_score` of all of them, the same on each row of the day
+--   low, high   Wilson interval of the share (`intervals.sql`)
+--   mean_score  mean `sentiment_score` of all of them, the same on each row of the day, and its
+--               interval, mean_low … mean_high (`intervals.sql`)
 --
 -- Comments set aside and comments without a day are in no count.
 -- Scores are summed as decimals: the sum of floats would depend on the order of the rows.
@@ -11,7 +13,8 @@ WITH days AS (
         day,
         source,
         count(*) AS comments,
-        avg(sentiment_score::DOUBLE::DECIMAL(18, 9)) AS mean_score
+        sum(sentiment_score::DOUBLE::DECIMAL(18, 9))::DOUBLE AS total,
+        sum(power(sentiment_score::DOUBLE, 2)::DECIMAL(18, 9))::DOUBLE AS squares
     FROM comments
     WHERE set_aside IS NULL AND day IS NOT NULL
     GROUP BY day, source
@@ -30,7 +33,11 @@ SELECT
     s.sentiment,
     coalesce(c.n, 0) AS n,
     coalesce(c.n, 0) / d.comments AS share,
-    d.mean_score
+    share_low(coalesce(c.n, 0), d.comments) AS low,
+    share_high(coalesce(c.n, 0), d.comments) AS high,
+    total / comments AS mean_score,
+    greatest(total / comments - mean_half(comments, total, squares), -1) AS mean_low,
+    least(total / comments + mean_half(comments, total, squares), 1) AS mean_high
 FROM days AS d
 CROSS JOIN unnest($sentiments) AS s (sentiment)
 LEFT JOIN counted AS c ON c.day = d.day AND c.source = d.source AND c.sentiment = s.sentiment
