@@ -12,6 +12,7 @@ from cxnlp.columns import (
     CHANNELS,
     EMOTIONS,
     FLOAT,
+    FRAMES,
     INT,
     INTENTS,
     METHODS,
@@ -42,8 +43,8 @@ from cxnlp.schema_metrics import (
 
 __all__ = [
     "ALERTS", "CHANNELS", "COMMENTS", "EMERGING_TERMS", "EMOTIONS", "EMOTION_TREND", "FILES",
-    "FLOAT", "INT", "INTENTS", "JOURNEY", "LEVER_IMPACT", "MENTIONS", "METHODS", "METRICS",
-    "POLARITIES", "PROMISE_GAP", "RAW", "REJECTS", "REPLIES", "REPLY_SUMMARY", "RUNS",
+    "FLOAT", "FRAMES", "INT", "INTENTS", "JOURNEY", "LEVER_IMPACT", "MENTIONS", "METHODS",
+    "METRICS", "POLARITIES", "PROMISE_GAP", "RAW", "REJECTS", "REPLIES", "REPLY_SUMMARY", "RUNS",
     "SENTIMENTS", "SENTIMENT_TREND", "STRING", "STRINGS", "TABLES", "TIMESTAMP", "TOUCHPOINTS",
     "TOUCHPOINT_SCORES", "Column", "Table", "conform", "empty", "markdown",
 ]  # fmt: skip

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeAlias
 
+import pyarrow as pa
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass as checked
 
 from cxnlp.errors import TaxonomyError
-from cxnlp.schema import EMOTIONS, INTENTS
+from cxnlp.schema import EMOTIONS, FRAMES, INTENTS, TOUCHPOINTS
 from cxnlp.words import plain
 
 
@@ -52,7 +53,10 @@ class Stage:
 
 @checked(frozen=True, slots=True, config=_AS_IN_FILE)
 class Touchpoint:
-    """Where in the journey; `fallback`: only when a clause has no other touchpoint."""
+    """Where in the journey; `fallback`: only when a clause has no other touchpoint.
+
+    `control`, `p`, `experience` and `level` are the frames of `schema.FRAMES`, or are not said.
+    """
 
     id: _Slug
     label: _Name
@@ -64,6 +68,10 @@ class Touchpoint:
     other_stages: Annotated[_Words, Field(alias="etapes_possibles")] = ()
     sectors: Annotated[_Words, Field(alias="secteurs")] = ()
     source: str = ""
+    control: Annotated[str | None, Field(alias="controle")] = None
+    p: str | None = None
+    experience: str | None = None
+    level: Annotated[str | None, Field(alias="niveau")] = None
 
 
 @checked(frozen=True, slots=True, config=_AS_IN_FILE)
@@ -95,6 +103,19 @@ class Taxonomy:
     @property
     def name(self) -> str:
         return f"{self.version}-{self.digest}"
+
+    def table(self) -> pa.Table:
+        """Return the touchpoints with stage and frames, by `schema.TOUCHPOINTS`."""
+        stages = {stage.id: stage for stage in self.stages}
+        rows = [
+            {
+                "touchpoint": t.id, "label": t.label, "stage": t.stage,
+                "stage_label": stages[t.stage].label, "stage_order": stages[t.stage].order,
+                **{frame: getattr(t, frame) for frame in FRAMES},
+            }
+            for t in sorted(self.touchpoints, key=lambda t: t.id)
+        ]  # fmt: skip
+        return pa.Table.from_pylist(rows, schema=TOUCHPOINTS.arrow)
 
     def stage_of(self, touchpoint_id: str) -> str:
         """Return the id of the stage that a touchpoint belongs to."""
@@ -149,6 +170,7 @@ class _File(BaseModel, extra="forbid", frozen=True):
     secteurs: tuple[str, ...] = ()
 
 
+_IN_FILE: Final = {"control": "controle", "level": "niveau"}  # frames named otherwise there
 # Sections that people read and that decide nothing.
 _NOTES: Final = (
     "langue", "sentiment", "demande", "reponse_marque_grille", "indicateurs", "ambiguites",
@@ -255,6 +277,11 @@ def _names(file: _File, root: Any) -> Iterator[tuple[_Loc, str]]:
         wanted = [("etape", t.stage, [*stages])]
         wanted += [("etapes_possibles", stage, [*stages]) for stage in t.other_stages]
         wanted += [("secteurs", sector, [*file.secteurs]) for sector in t.sectors]
+        wanted += [
+            (_IN_FILE.get(frame, frame), getattr(t, frame), [*values])
+            for frame, values in FRAMES.items()
+            if getattr(t, frame) is not None
+        ]
         for key, name, names in wanted:
             if name not in names:
                 where = ("points_de_contact", i, key)

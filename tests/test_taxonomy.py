@@ -8,7 +8,7 @@ import pytest
 
 import cxnlp.taxonomy
 from cxnlp.errors import TaxonomyError
-from cxnlp.schema import EMOTIONS, INTENTS
+from cxnlp.schema import EMOTIONS, FRAMES, INTENTS
 from cxnlp.taxonomy import Problem, check_taxonomy, load_taxonomy
 
 SHIPPED = Path("configs/taxonomy.yaml")
@@ -201,3 +201,29 @@ def test_a_file_that_refers_to_itself_is_refused(tmp_path):
 
 def test_the_examples_of_the_module_hold():
     assert doctest.testmod(cxnlp.taxonomy).failed == 0
+
+
+def test_every_shipped_touchpoint_has_its_four_frames():
+    table = load_taxonomy(SHIPPED).table()
+    assert {name: set(table[name].to_pylist()) for name in FRAMES} == {
+        name: set(values) for name, values in FRAMES.items()
+    }
+
+
+def test_a_frame_of_a_touchpoint_is_a_known_word(problems):
+    found = problems("    etape: achat\n", "    etape: achat\n    controle: public\n")
+    (problem,) = found
+    assert "unknown controle 'public'; known: propre, partenaire, tiers" in problem.message
+
+
+def test_a_touchpoint_may_say_no_frame(tmp_path):
+    table = load_taxonomy(written(tmp_path, SMALL)).table()
+    assert table["level"].null_count == table.num_rows == 2
+
+
+def test_the_table_of_touchpoints_has_stage_and_place_of_the_stage(tmp_path):
+    table = load_taxonomy(written(tmp_path, SMALL)).table()
+    assert table.select(["touchpoint", "stage", "stage_order"]).to_pylist() == [
+        {"touchpoint": "attente", "stage": "achat", "stage_order": 1},
+        {"touchpoint": "livraison", "stage": "acces", "stage_order": 2},
+    ]
