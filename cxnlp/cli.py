@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +20,16 @@ from cxnlp.version import __version__
 
 if TYPE_CHECKING:
     from cxnlp.config import Inference
+
+
+class TrainingStep(StrEnum):
+    """The steps of a training, in order."""
+
+    prepare = "prepare"
+    pretrain = "pretrain"
+    finetune = "finetune"
+    export = "export"
+
 
 app = typer.Typer(
     help="Text analytics for French customer comments: exports in, Parquet tables out.",
@@ -159,18 +170,18 @@ def evaluate(
 def train(
     config: Annotated[Path, typer.Argument(help="Training configuration (YAML).")],
     data: Annotated[Path, typer.Option(help="Folder of training data (docs/training.md).")],
+    step: Annotated[
+        TrainingStep | None, typer.Option(help="Only this step; otherwise all in order.")
+    ] = None,
 ) -> None:
-    """Train a model by a recipe; a step that is done is not done again."""
-    from cxnlp.training import finetune, recipe
-    from cxnlp.training.describe import describe
+    """Train a model by a recipe; a step that is done is not done again.
 
-    plan = recipe.load_recipe(config)
-    recipe.prepare(plan, data, typer.echo)
-    recipe.pretrain(plan, data, typer.echo)
-    folder = finetune.finetune(plan, data, typer.echo)
-    gold = data / "annotated_dev.jsonl"
-    command = f"cxnlp evaluate {gold.name} --model {folder}"
-    typer.echo(f"{describe(plan, folder, gold, command).version} is described in {folder}")
+    Started by `torchrun --nproc-per-node N -m cxnlp`, N processes train together.
+    """
+    from cxnlp.training import recipe
+    from cxnlp.training.steps import run
+
+    run(recipe.load_recipe(config), data, step, typer.echo)
 
 
 @app.command(

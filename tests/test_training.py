@@ -23,9 +23,11 @@ from cxnlp.training.corpus import Example, Mention, read_annotated, read_reviews
 from cxnlp.training.corpus import windows as windows_of
 from cxnlp.training.evaluate import compare, evaluate
 from cxnlp.training.finetune import segment_targets
-from cxnlp.training.optimise import Schedule, Targets, optimise, resume
+from cxnlp.training.losses import Targets
+from cxnlp.training.optimise import Schedule, optimise, resume
 from cxnlp.training.recipe import Recipe, load_recipe, stars
 from cxnlp.training.scores import best_threshold, best_weights, f1, micro_f1
+from cxnlp.training.steps import run as run_steps
 
 PLACES = [
     ("L'accueil", "personnel_accueil", "emotions"),
@@ -57,9 +59,9 @@ RECIPE = {
     "network": {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
                 "intermediate_size": 32, "max_position_embeddings": 50, "wide_buckets": 64,
                 "wide_size": 4, "head_size": 16},
-    "min_mentions": 2, "cut": 40,
-    "pretrain": {"tokens": 1500, "batch_tokens": 300},
-    "finetune": {"tokens": 3000, "batch_tokens": 300},
+    "min_mentions": 2, "cut": 40, "plain": {"messages": 20},
+    "pretrain": {"tokens": 1500, "batch_tokens": 300, "mask": 0.2, "language": 0.3},
+    "finetune": {"tokens": 3000, "batch_tokens": 300, "average": 0.9, "most": 20},
 }  # fmt: skip
 SET_SCORES = [f"{head}_{kind}_f1" for head in ("emotions", "touchpoints", "levers", "intents")
               for kind in ("micro", "macro")]  # fmt: skip
@@ -92,6 +94,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for i in range(72):
             row = _annotated(i)
             file.write(json.dumps({"text": row["text"], "rating": row["rating"]}) + "\n")
+    with gzip.open(folder / "plain_text.jsonl.gz", "wt", encoding="utf-8") as file:
+        for i in range(30):
+            file.write(json.dumps({"text": _annotated(i)["text"], "set": "messages"}) + "\n")
     return folder
 
 
@@ -106,9 +111,9 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
 @pytest.fixture(scope="module")
 def trained(recipe: Recipe, data: Path, tiny_model: Path) -> Path:
     """The model folder at the end of the recipe."""
-    recipes.prepare(recipe, data, _quiet)
-    recipes.pretrain(recipe, data, _quiet)
-    return fitting.finetune(recipe, data, _quiet)
+    for step in ("prepare", "pretrain", "finetune"):
+        run_steps(recipe, data, step, _quiet)
+    return fitting.export(recipe, data, _quiet)
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +159,7 @@ def test_training_has_learnt_something(trained: Path, recipe: Recipe) -> None:
 def test_a_step_that_is_done_is_not_done_again(recipe: Recipe, data: Path, trained: Path) -> None:
     told: list[str] = []
     recipes.prepare(recipe, data, told.append)
-    assert told == ["72 reviews"]
+    assert told == ["72 reviews, 20 texts without a mark"]
 
 
 def test_an_unknown_key_of_a_recipe_is_named(tmp_path: Path) -> None:

@@ -112,16 +112,18 @@ class Network(nn.Module):
         self.lift = nn.Parameter(torch.full((shape.shared_outputs,), 0.5))
 
     def forward(
-        self, ids: Tensor, token_piece: Tensor, piece_window: Tensor, cues: Tensor, shift: int = 0
-    ) -> tuple[Tensor, Tensor, Tensor]:
+        self, ids: Tensor, token_piece: Tensor, piece_window: Tensor, cues: Tensor, shift: int = 0,
+        shown: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
         """Return comment logits, piece logits and hidden states.
 
         `ids` [rows, length] starts each row with `<s>` and pads with 1. `token_piece` of the same
         size numbers the piece each token belongs to and is −1 elsewhere. `piece_window` [pieces]
         is the row a piece lies in. `cues` [pieces, cues] counts the trigger hits of each piece.
+        In training the encoder may be `shown` other ids, some of them masked.
         """
         rows, pieces = ids.shape[0], piece_window.shape[0]
-        hidden = self.encoder(ids, shift)
+        hidden = self.encoder(ids if shown is None else shown, shift)
         wide = self.wide(ngrams(ids, self.shape.wide_buckets)).sum(2)
         inside = token_piece >= 0
         owner = torch.where(inside, torch.arange(rows, device=ids.device)[:, None], -1)
@@ -149,6 +151,22 @@ class Network(nn.Module):
     def _head(self, deep: Tensor, wide: Tensor, cues: Tensor) -> Tensor:
         x = torch.cat([F.gelu(deep), wide], 1)
         return torch.cat([F.dropout(x, self.dropout, self.training), cues], 1)
+
+
+class LanguageHead(nn.Module):
+    """Hidden states [n, hidden_size] → logits of the vocabulary, for masked-language training.
+
+    RoBERTa's: a dense layer, and the transposed embedding table as the output matrix.
+    """
+
+    def __init__(self, shape: Shape):
+        super().__init__()
+        self.dense = nn.Linear(shape.hidden_size, shape.hidden_size)
+        self.norm = nn.LayerNorm(shape.hidden_size, eps=shape.layer_norm_eps)
+        self.bias = nn.Parameter(torch.zeros(shape.vocab_size))
+
+    def forward(self, hidden: Tensor, words: Tensor) -> Tensor:
+        return F.linear(self.norm(F.gelu(self.dense(hidden))), words, self.bias)
 
 
 def ngrams(ids: Tensor, buckets: int) -> Tensor:

@@ -6,9 +6,10 @@ windows ready for the network. No spaCy here: what needs clauses gets them as an
 """
 
 import gzip
+import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ _KNOWN = {
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """A place in a text: offsets, touchpoint, levers, polarity."""
+    """A place in a text: offsets (−1 if the quote is not in it), touchpoint, levers, polarity."""
 
     start: int
     end: int
@@ -81,20 +82,54 @@ def read_reviews(folder: Path) -> list[Example]:
     return examples
 
 
-def read_annotated(path: Path) -> list[Example]:
+def read_plain(folder: Path, most: dict[str, int]) -> list[str]:
+    """Return texts of `plain_text.jsonl.gz`, at most so many of each set that `most` names."""
+    left, texts = dict(most), []
+    for row in _rows(folder / "plain_text.jsonl.gz"):
+        if left.get(row["set"], 0) > 0 and len(row["text"]) > 15:
+            left[row["set"]] -= 1
+            texts.append(clean_text(row["text"][:2000]))
+    return texts
+
+
+def read_annotated(path: Path, data: Path | None = None) -> list[Example]:
     """Return annotated comments. Text is taken as it stands, so that mentions stay in place.
 
-    Raises `ConfigError` naming the line that is not as `docs/annotation.md` has it.
+    A row without a text names a `review`, the line number (from 0) in `reviews.jsonl.gz` of the
+    folder `data`: its cleaned text must have the `digest` of the row. Raises `ConfigError` naming
+    the line that is not as `docs/annotation.md` has it.
     """
-    examples = []
+    examples: list[Example] = []
+    reviews: dict[str, Example] = {}
     for number, row in enumerate(_rows(path), 1):
         try:
+            if "text" not in row:
+                reviews = reviews or {e.id: e for e in read_reviews(data or path.parent)}
+                row = _with_text(row, reviews)
             examples.append(_annotated(row))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ConfigError(
                 f"{path}:{number}: not an annotation as docs/annotation.md has it: {error!r}"
             ) from error
     return examples
+
+
+def _with_text(row: dict[str, Any], reviews: dict[str, Example]) -> dict[str, Any]:
+    review = reviews[str(row["review"])]
+    if text_digest(review.text) != row["digest"]:
+        raise ValueError(f"the text of review {row['review']} is not the one that was annotated")
+    mentions = [{**m, "q": review.text[m["start"] : m["end"]]} for m in row["m"]]
+    return {**row, "id": f"review-{row['review']}", "text": review.text, "m": mentions,
+            "rating": review.rating, "domain": review.domain}  # fmt: skip
+
+
+def text_digest(text: str) -> str:
+    """Return the first 16 digits of the SHA-256 of a text.
+
+    >>> text_digest("Rien à redire.")
+    'e0d608dabe2c92e3'
+    """
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _annotated(row: dict[str, Any]) -> Example:
@@ -104,11 +139,11 @@ def _annotated(row: dict[str, Any]) -> Example:
             raise ValueError(f"{key}: {', '.join(sorted(unknown))}; known: {', '.join(known)}")
     text, mentions, after = row["text"], [], 0
     for m in row["m"]:
-        start = text.find(m["q"], after)
+        start = m["start"] if "start" in m else text.find(m["q"], after)
         start = start if start >= 0 else text.find(m["q"])
-        if start >= 0:
-            after = start + len(m["q"])
-            mentions.append(Mention(start, after, m["t"], tuple(m["l"]), m["p"]))
+        end = start + len(m["q"]) if start >= 0 else -1
+        after = max(after, end)
+        mentions.append(Mention(start, end, m["t"], tuple(m["l"]), m["p"]))
     rating = row.get("rating")
     return Example(
         row["id"], text, float(rating) if rating is not None else None, row["s"],
@@ -144,12 +179,13 @@ def rough_clauses(text: str) -> list[tuple[int, int]]:
 
 
 def windows(
-    texts: Iterable[str], spans: list[list[tuple[int, int]]], tokenizer: Tokenizer, cut: int
-) -> Windows:
-    """Return token arrays of at most `cut` tokens a comment."""
+    texts: Iterable[str], spans: list[list[tuple[int, int]]], tokenizer: Tokenizer, cut: int,
+    change: Callable[[str], str] | None = None,
+) -> Windows:  # fmt: skip
+    """Return token arrays of at most `cut` tokens a comment; `change` rewrites each segment."""
     segments, owner = [], []
     for number, (text, some) in enumerate(zip(texts, spans, strict=True)):
-        segments += [text[a:b] for a, b in some]
+        segments += [change(text[a:b]) if change else text[a:b] for a, b in some]
         owner += [number] * len(some)
     tokens = tokenizer.encode(segments, np.asarray(owner, np.int64))
     piece_numbers = np.repeat(np.arange(len(tokens.piece_ends)), tokens.piece_lengths)

@@ -5,63 +5,101 @@ model folder. Clauses and trigger hits are those of `cxnlp.segment`, so that tra
 the pipeline will show the network.
 """
 
+import json
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from safetensors.numpy import load_file
+from safetensors.torch import load_file as load_torch
 
 from cxnlp import clean
-from cxnlp.fuse import hit_matrix
+from cxnlp.clean import clean_text
+from cxnlp.errors import ConfigError
 from cxnlp.model.card import Card, Labels, write_card
 from cxnlp.model.engine import Engine
 from cxnlp.model.network import Network
 from cxnlp.model.weights import save_network
-from cxnlp.segment import Segmented, Segmenter
 from cxnlp.taxonomy import load_taxonomy
-from cxnlp.training.corpus import Example, read_annotated, windows
-from cxnlp.training.optimise import Targets, optimise, resume
-from cxnlp.training.recipe import Recipe, labels_for, new_network, stars, tokenizer_of
+from cxnlp.training.corpus import Example, read_annotated, read_reviews
+from cxnlp.training.losses import Targets, rarity_of
+from cxnlp.training.material import Material, cue_columns, spans_of
+from cxnlp.training.optimise import optimise, resume
+from cxnlp.training.recipe import (
+    Recipe,
+    annotations,
+    device,
+    labels_of,
+    new_network,
+    stars,
+)
 from cxnlp.training.scores import best_threshold, best_weights, f1
 from cxnlp.training.targets import targets
+from cxnlp.training.transfer import carry_over
+
+if TYPE_CHECKING:
+    from cxnlp.segment import Segmenter
 
 Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 GAIN = 0.01  # F1 that makes it worth letting triggers decide
 TRUST = 2.0  # logits that a trigger hit adds before training
 COMMENT_HEADS = ("emotions", "intents", "touchpoints", "levers")
 
 
-def finetune(recipe: Recipe, data: Path, tell: Callable[[str], None]) -> Path:
-    """Fit all heads on the annotations, calibrate on dev, and return the model folder."""
-    taxonomy = load_taxonomy(recipe.taxonomy)
-    annotated = read_annotated(data / "annotated_train.jsonl")
-    labels = labels_for(taxonomy, annotated, recipe.min_mentions)
-    segmenter = Segmenter(taxonomy)
-    network = new_network(recipe, labels)
+def finetune(recipe: Recipe, data: Path, tell: Callable[[str], None]) -> None:
+    """Fit all heads on the annotations, among reviews with the teacher's labels."""
+    annotated, reviews = annotations(recipe, data), read_reviews(data)
+    labels = labels_of(recipe, data)
+    network = new_network(recipe, labels).to(device())
     if not (recipe.folder / "finetune" / "checkpoint.safetensors").is_file():
-        resume(network, recipe.folder / "pretrain")
+        begin(network, labels, recipe.folder / "pretrain")
         trust_cues(network, labels)
-    segmented = segmenter.split([e.text for e in annotated])
-    spans = _spans(segmented, len(annotated))
-    heard = cue_columns(segmented, segmenter.labels, labels)
-    texts = [e.text for e in annotated]
-    rows = windows(texts, spans, tokenizer_of(recipe), recipe.cut)
-    bounds = np.searchsorted(segmented.segments.text, np.arange(len(annotated) + 1))
+    plain, hasty, others = (
+        Material.load(recipe.folder / f"{name}.safetensors")
+        for name in ("annotated", "hasty", "reviews")
+    )
+    if len(plain) != len(annotated):
+        raise ConfigError(
+            f"{recipe.folder}: was prepared for {len(plain):,} annotations, there are "
+            f"{len(annotated):,}: remove annotated.safetensors, hasty.safetensors and "
+            f"teacher.safetensors there and prepare again"
+        )
+    known = {**targets(annotated, labels), "stars": stars(annotated)}
+    soft = load_file(recipe.folder / "teacher.safetensors")
+    held = {clean_text(e.text) for e in read_annotated(data / "annotated_dev.jsonl")}
+    soft["stars"] = stars(reviews)
+    soft["stars"][[i for i, e in enumerate(reviews) if e.text in held]] = np.nan
+    of_segments: list[tuple[Floats, Ints] | None] = [
+        segment_targets(e, some, labels)
+        for e, some in zip(annotated, plain.windows.spans, strict=True)
+    ]
+    rows, copies = plain + hasty + others, 2 * len(annotated)
     wanted = Targets(
-        {**targets(annotated, labels), "stars": stars(annotated)},
-        [segment_targets(e, some, labels) for e, some in zip(annotated, spans, strict=True)],
-        [heard[a:b] for a, b in pairwise(bounds)],
-    )
+        {h: np.concatenate([v, v, soft[h].astype(np.float32)]) for h, v in known.items()},
+        of_segments * 2 + [None] * len(reviews), rows.cues, annotated=copies,
+        weight=np.r_[np.ones(copies), np.full(len(reviews), recipe.soft)].astype(np.float32),
+        rarity={h: rarity_of(known[h]) for h in COMMENT_HEADS},
+    )  # fmt: skip
     optimise(
-        network, rows, wanted, labels, recipe.schedule("finetune"), recipe.folder / "finetune", tell
-    )
-    return export(recipe, network.eval(), labels, data, segmenter, tell)
+        network, rows.windows, wanted, labels, recipe.schedule("finetune"),
+        recipe.folder / "finetune", tell,
+    )  # fmt: skip
+
+
+def begin(network: Network, labels: Labels, folder: Path) -> None:
+    """Start from a pretrained checkpoint, also if it knows other labels."""
+    text = (folder / "labels.json").read_text(encoding="utf-8")
+    state = load_torch(folder / "checkpoint.safetensors")
+    old = Labels(**{k: tuple(v) for k, v in json.loads(text).items()})
+    del state["_done"]
+    network.load_state_dict(carry_over(state, old, network.state_dict(), labels))
 
 
 def trust_cues(network: Network, labels: Labels) -> None:
@@ -84,13 +122,16 @@ def trust_cues(network: Network, labels: Labels) -> None:
                     network.piece_heads.weight[row, place] += TRUST
 
 
-def export(
-    recipe: Recipe, network: Network, labels: Labels, data: Path, segmenter: Segmenter,
-    tell: Callable[[str], None],
-) -> Path:  # fmt: skip
+def export(recipe: Recipe, data: Path, tell: Callable[[str], None]) -> Path:
     """Write the model folder with thresholds and temperatures chosen on the dev annotations."""
+    from cxnlp.segment import Segmenter
+
+    labels, segmenter = labels_of(recipe, data), Segmenter(load_taxonomy(recipe.taxonomy))
+    network = new_network(recipe, labels)
+    if not resume(network, recipe.folder / "finetune"):
+        raise ConfigError(f"{recipe.folder / 'finetune'}: no checkpoint in it; fine-tune first")
     folder = recipe.folder / "model"
-    save_network(network, folder)
+    save_network(network.eval(), folder)
     shutil.copyfile(recipe.folder / "tokenizer.json", folder / "tokenizer.json")
     plain = {h: tuple([0.5] * len(getattr(labels, h))) for h in COMMENT_HEADS}
     plain |= {"segment_touchpoints": plain["touchpoints"], "segment_levers": plain["levers"]}
@@ -107,7 +148,7 @@ def export(
 
 
 def calibrate(
-    folder: Path, dev: list[Example], segmenter: Segmenter
+    folder: Path, dev: list[Example], segmenter: "Segmenter"
 ) -> tuple[dict[str, tuple[float, ...]], dict[str, float], dict[str, tuple[str, ...]]]:
     """Return thresholds per label (best F1 on `dev`), temperatures per head (least log loss), and
     the labels of each head that score better when a trigger decides beside the network.
@@ -117,7 +158,7 @@ def calibrate(
     engine = Engine.load(folder, device="cpu")
     labels = engine.card.labels
     segmented = segmenter.split([e.text for e in dev])
-    spans = _spans(segmented, len(dev))
+    spans = spans_of(segmented.segments, len(dev))
     pieces = [e.text[a:b] for e, some in zip(dev, spans, strict=True) for a, b in some]
     heard = cue_columns(segmented, segmenter.labels, labels)
     scores = engine.predict(pieces, segmented.segments.text, len(dev), heard)
@@ -197,22 +238,6 @@ def segment_targets(
             present[at, where["levers"].start + labels.levers.index(lever)] = 1
     classes = [labels.polarity.index(next(iter(s))) if len(s) == 1 else -1 for s in sides]
     return present, np.array(classes, np.int64)
-
-
-def cue_columns(segmented: Segmented, found: tuple[tuple[str, str], ...], labels: Labels) -> Floats:
-    """Return the hits of each segment in the order of the model's cues."""
-    number = {f"{kind}:{name}": i for i, (kind, name) in enumerate(found)}
-    hits = hit_matrix(segmented, found)
-    padded = np.concatenate([hits, np.zeros((len(hits), 1), np.float32)], 1)
-    return padded[:, [number.get(cue, -1) for cue in labels.cues]]
-
-
-def _spans(segmented: Segmented, texts: int) -> list[list[tuple[int, int]]]:
-    found: list[list[tuple[int, int]]] = [[] for _ in range(texts)]
-    s = segmented.segments
-    for text, start, end in zip(s.text.tolist(), s.start.tolist(), s.end.tolist(), strict=True):
-        found[text].append((start, end))
-    return found
 
 
 def _tempered(probabilities: Floats, wanted: Floats, one_of: bool) -> tuple[float, Floats]:

@@ -1,10 +1,10 @@
 """Fit the network: first on reviews with stars and a teacher's labels, then on annotations.
 
-Comes in: windows, targets, a network. Goes out: the fitted network, with checkpoints on the way
-so that a stop loses little. Same loop for both stages; a head without targets costs nothing.
+Comes in: rows of tokens, targets, a network. Goes out: the fitted network, with checkpoints on the
+way so that a stop loses little. Same loop for both stages; a head without targets costs nothing.
+Runs on the device the network is on, alone or in several processes (`workers.py`).
 """
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,36 +17,27 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional as F  # noqa: N812 (the name everyone gives it)
 
 from cxnlp.model.card import Labels
-from cxnlp.model.network import Network
+from cxnlp.model.network import LanguageHead, Network
+from cxnlp.training import workers
 from cxnlp.training.corpus import Windows, collate
+from cxnlp.training.losses import Targets, comment_loss, segment_loss
 
-Floats = npt.NDArray[np.float32]
-POLARITY_WEIGHTS = (1.0, 2.0, 1.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Targets:
-    """Targets of each comment head [examples, labels] and of each segment.
-
-    Probabilities or 0/1. A row of NaN says that nothing is known. `segments[i]` are arrays
-    [segments, touchpoints + levers] and polarity classes (−1 unknown), or None.
-    """
-
-    comment: dict[str, Floats]
-    segments: list[tuple[Floats, npt.NDArray[np.int64]]] | None = None
-    cues: list[Floats] | None = None
-
-    def rarity(self, head: str) -> torch.Tensor | None:
-        """Weight of a positive of each label, √(negatives / positives) within 1 and 8."""
-        if self.segments is None or head in ("sentiment", "stars"):
-            return None
-        share = np.clip(self.comment[head].mean(0), 1e-3, 0.5)
-        return torch.from_numpy(np.clip(np.sqrt((1 - share) / share), 1, 8).astype(np.float32))
+MASK, FIRST_WORD = 4, 5  # ids of <mask> and of the first piece that is not special
+MASKED_ROWS = 0.7  # share of the rows of which words are hidden, where any are
+AVERAGE_FROM = 0.5  # share of a training after which weights are averaged
+TOGETHER = 8  # steps between means of the processes' weights
+EVERY = 304  # steps between checkpoints
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How long and how fast: `tokens` in all, per batch, learning rates, seed."""
+    """How long and how fast: `tokens` in all, per batch and process, learning rates, seed.
+
+    `mask` is the share of tokens hidden from the encoder in a row that is masked; `language` the
+    weight of guessing them. `average` is the decay per step of the averaged weights that are kept
+    (Polyak & Juditsky 1992); 0 keeps the last. `most` rows of each epoch are drawn afresh from
+    those that are not annotated.
+    """
 
     tokens: int
     batch_tokens: int = 3072
@@ -54,6 +45,10 @@ class Schedule:
     head_rate: float = 2e-3
     wide_rate: float = 6e-3
     warmup: float = 0.05
+    mask: float = 0.0
+    language: float = 0.0
+    average: float = 0.0
+    most: int = 0
     seed: int = 7
 
 
@@ -67,130 +62,147 @@ def optimise(
     tell: Callable[[str], None],
 ) -> None:
     """Fit `network` in place. A checkpoint in `folder` is taken up where it stopped."""
-    torch.manual_seed(schedule.seed)
-    optimiser = torch.optim.AdamW(_groups(network, schedule), weight_decay=0.01, betas=(0.9, 0.98))
-    done, start = resume(network, folder), time.monotonic()
+    torch.manual_seed(schedule.seed + workers.number())
+    device = next(network.parameters()).device
+    language = LanguageHead(network.shape).to(device)
+    done, start = resume(network, folder, language), time.monotonic()
+    average = _Average(network, schedule.average)
+    groups = _groups(network, language, schedule)
+    optimiser = torch.optim.AdamW(groups, weight_decay=0.01, betas=(0.9, 0.98), fused=True)
+    every = [p for group in optimiser.param_groups for p in group["params"]]
     losses: list[float] = []
     network.train()
-    for step, rows in enumerate(_batches(data, schedule, done)):
-        tokens = sum(len(data.ids[r]) for r in rows)
+    for step, (rows, seen) in enumerate(_batches(data, targets, schedule, done)):
         rate = _rate(done / schedule.tokens, schedule.warmup)
         for group in optimiser.param_groups:
             group["lr"] = group["base"] * rate
-        loss = _loss(network, data, targets, labels, rows)
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            loss = _loss(network, language, data, targets, labels, schedule, rows)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(every, 1.0)
         optimiser.step()
+        if step % TOGETHER == TOGETHER - 1:
+            workers.average(every)
         losses.append(float(loss.detach()))
-        done += tokens
-        if step % 50 == 49:
+        done = seen
+        if done > AVERAGE_FROM * schedule.tokens:
+            average.add(network)
+        if step % 100 == 99:
             spent = time.monotonic() - start
-            tell(f"{done:>9,} tokens  loss {np.mean(losses[-50:]):.4f}  {spent:.0f} s")
-        if step % 300 == 299:
-            _keep(network, folder, done)
-    _keep(network, folder, done)
+            tell(f"{done:>11,} tokens  loss {np.mean(losses[-100:]):.4f}  {spent:.0f} s")
+        if step % EVERY == EVERY - 1:
+            _keep(network, language, folder, done)
+    workers.average(every)
+    average.put(network)
+    workers.average(network.parameters())
+    _keep(network, language, folder, done)
     network.eval()
 
 
+class _Average:
+    """The running mean of weights; without a decay it does nothing."""
+
+    def __init__(self, network: Network, decay: float):
+        self.decay, self.steps = decay, 0
+        self.weights = {k: v.clone() for k, v in network.state_dict().items()} if decay else {}
+
+    def add(self, network: Network) -> None:
+        if not self.decay:
+            return
+        keep = min(self.decay, self.steps / (self.steps + 1))
+        for name, value in network.state_dict().items():
+            self.weights[name].lerp_(value, 1 - keep)
+        self.steps += 1
+
+    def put(self, network: Network) -> None:
+        if self.steps:
+            network.load_state_dict(self.weights)
+
+
 def _loss(
-    network: Network, data: Windows, targets: Targets, labels: Labels, rows: npt.NDArray[np.int64]
-) -> torch.Tensor:
-    width = network.shape.cues
+    network: Network, language: LanguageHead, data: Windows, targets: Targets, labels: Labels,
+    schedule: Schedule, rows: npt.NDArray[np.int64],
+) -> torch.Tensor:  # fmt: skip
+    device, width = next(network.parameters()).device, network.shape.cues
     heard = None
     if targets.cues is not None:
         heard = np.concatenate([targets.cues[r][: _pieces(data, r)] for r in rows])
-    ids, token_piece, piece_window, cues, segment = collate(data, rows, heard, width)
+        heard = heard.astype(np.float32)
+    batch = (x.to(device) for x in collate(data, rows, heard, width))
+    ids, token_piece, piece_window, cues, segment = batch
     room = network.shape.max_tokens - ids.shape[1]
     shift = int(torch.randint(0, room + 1, ())) if room > 0 and torch.rand(()) < 0.5 else 0
-    comment, piece, _ = network(ids, token_piece, piece_window, cues, shift)
-    total: torch.Tensor = comment.new_zeros(())
-    for head, where in labels.slices(Labels.COMMENT).items():
-        if head in targets.comment:
-            total = total + _head_loss(
-                head, comment[:, where], torch.from_numpy(targets.comment[head][rows]),
-                targets.rarity(head),
-            )  # fmt: skip
+    hidden = torch.zeros_like(ids, dtype=torch.bool)
+    if schedule.mask:
+        chance = schedule.mask * (torch.rand(len(rows), 1, device=device) < MASKED_ROWS)
+        hidden = (torch.rand(ids.shape, device=device) < chance) & (ids >= FIRST_WORD)
+    shown = ids.masked_fill(hidden, MASK)
+    comment, piece, states = network(ids, token_piece, piece_window, cues, shift, shown)
+    total = comment_loss(comment, targets, labels, rows)
     if targets.segments is not None:
-        total = total + _segment_loss(piece, targets.segments, labels, rows, piece_window, segment)
+        total = total + segment_loss(piece, targets, labels, rows, piece_window, segment)
+    if schedule.language and bool(hidden.any()):
+        guess = language(states[hidden], network.encoder.words.weight)
+        total = total + schedule.language * F.cross_entropy(guess, ids[hidden])
     return total
-
-
-def _head_loss(
-    head: str, logits: torch.Tensor, wanted: torch.Tensor, rarity: torch.Tensor | None
-) -> torch.Tensor:
-    known = ~wanted[:, 0].isnan()
-    if not bool(known.any()):
-        return logits.sum() * 0
-    logits, wanted = logits[known], wanted[known]
-    if head in ("sentiment", "stars"):
-        loss = F.cross_entropy(logits, wanted)
-        if head == "stars":
-            steps = torch.arange(1.0, wanted.shape[1] + 1)
-            loss = loss + 0.3 * F.mse_loss(logits.softmax(1) @ steps, wanted @ steps)
-        return loss
-    loss = F.binary_cross_entropy_with_logits(logits, wanted, pos_weight=rarity)
-    return loss * math.sqrt(wanted.shape[1])
-
-
-def _segment_loss(
-    piece: torch.Tensor,
-    segments: list[tuple[Floats, npt.NDArray[np.int64]]],
-    labels: Labels,
-    rows: npt.NDArray[np.int64],
-    piece_window: torch.Tensor,
-    segment: torch.Tensor,
-) -> torch.Tensor:
-    where = labels.slices(Labels.PIECE)
-    pairs = list(zip(piece_window.tolist(), segment.tolist(), strict=True))
-    present = torch.from_numpy(np.stack([segments[rows[w]][0][s] for w, s in pairs]))
-    classes = torch.tensor([int(segments[rows[w]][1][s]) for w, s in pairs])
-    shared = where["levers"].stop
-    loss = F.binary_cross_entropy_with_logits(piece[:, :shared], present) * math.sqrt(shared)
-    weights = torch.tensor(POLARITY_WEIGHTS)
-    if bool((classes >= 0).any()):
-        loss = loss + F.cross_entropy(
-            piece[:, where["polarity"]], classes, weights, ignore_index=-1
-        )
-    return loss
 
 
 def _pieces(data: Windows, row: int) -> int:
     return int(data.piece_of[row].max()) + 1 if len(data.ids[row]) else 0
 
 
-def _batches(data: Windows, schedule: Schedule, done: int) -> Iterator[npt.NDArray[np.int64]]:
-    """Yield batches of similar length in random order until the schedule's tokens are used."""
+def _batches(
+    data: Windows, targets: Targets, schedule: Schedule, done: int
+) -> Iterator[tuple[npt.NDArray[np.int64], int]]:
+    """Yield this process's batches, of similar length in random order, and the tokens all have
+    seen with it, until the schedule's tokens are used."""
     random = np.random.default_rng(schedule.seed + done)
     lengths = np.array([len(i) for i in data.ids])
-    usable = np.flatnonzero(lengths > 0)
     while True:
-        noisy = lengths[usable] * random.uniform(0.85, 1.15, len(usable))
-        order = usable[np.argsort(noisy)]
-        batches, start = [], 0
-        while start < len(order):
-            stop = start + 1
-            while (
-                stop < len(order)
-                and (stop + 1 - start) * lengths[order[start : stop + 1]].max(initial=1)
-                <= schedule.batch_tokens
-            ):
-                stop += 1
-            batches.append(order[start:stop])
-            start = stop
-        random.shuffle(batches)
-        for rows in batches:
+        usable = targets.epoch(random, schedule.most)
+        usable = usable[lengths[usable] > 0]
+        batches = _cut(usable, lengths, schedule.batch_tokens, random)
+        for at in range(0, len(batches) - workers.count() + 1, workers.count()):
+            together = batches[at : at + workers.count()]
             if done >= schedule.tokens:
                 return
-            done += int(lengths[rows].sum())
-            yield rows
+            done += sum(int(lengths[rows].sum()) for rows in together)
+            yield together[workers.number()], done
 
 
-def _groups(network: Network, schedule: Schedule) -> list[dict[str, object]]:
+def _cut(
+    rows: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64], budget: int,
+    random: np.random.Generator,
+) -> list[npt.NDArray[np.int64]]:  # fmt: skip
+    """Return batches of at most `budget` padded tokens; neighbours have similar lengths."""
+    noisy = lengths[rows] * random.uniform(0.85, 1.15, len(rows))
+    order = rows[np.argsort(noisy)]
+    batches, start, longest = [], 0, 0
+    for at, row in enumerate(order):
+        longest = max(longest, int(lengths[row]))
+        if at > start and (at + 1 - start) * longest > budget:
+            batches.append(order[start:at])
+            start, longest = at, int(lengths[row])
+    batches.append(order[start:])
+    if workers.count() == 1:
+        random.shuffle(batches)
+        return batches
+    size = workers.count()  # processes that wait for each other get batches of one length
+    groups = [batches[i : i + size] for i in range(0, len(batches) - size + 1, size)]
+    random.shuffle(groups)
+    return [batch for group in groups for batch in group] or [order] * size
+
+
+def _groups(
+    network: Network, language: LanguageHead, schedule: Schedule
+) -> list[dict[str, object]]:
     rates = {"encoder": schedule.encoder_rate, "wide": schedule.wide_rate}
     groups: dict[float, list[torch.nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         groups.setdefault(rates.get(name.split(".")[0], schedule.head_rate), []).append(parameter)
+    if schedule.language:
+        groups.setdefault(schedule.encoder_rate, []).extend(language.parameters())
     return [{"params": some, "lr": rate, "base": rate} for rate, some in groups.items()]
 
 
@@ -200,19 +212,25 @@ def _rate(progress: float, warmup: float) -> float:
     return max(0.5 * (1 + float(np.cos(np.pi * (progress - warmup) / (1 - warmup)))), 0.02)
 
 
-def _keep(network: Network, folder: Path, done: int) -> None:
+def _keep(network: Network, language: LanguageHead, folder: Path, done: int) -> None:
+    if workers.number():
+        return
     folder.mkdir(parents=True, exist_ok=True)
     state = {k: v.contiguous() for k, v in network.state_dict().items()}
+    state |= {f"_language.{k}": v for k, v in language.state_dict().items()}
     save_file({**state, "_done": torch.tensor([done])}, folder / "checkpoint.tmp")
     (folder / "checkpoint.tmp").replace(folder / "checkpoint.safetensors")
 
 
-def resume(network: Network, folder: Path) -> int:
+def resume(network: Network, folder: Path, language: LanguageHead | None = None) -> int:
     """Take up the checkpoint of a folder, if there is one; return the tokens it has seen."""
     path = folder / "checkpoint.safetensors"
     if not path.is_file():
         return 0
     state = load_file(path)
     done = int(state.pop("_done")[0])
+    head = {k: state.pop(k) for k in list(state) if k.startswith("_language.")}
     network.load_state_dict(state)
+    if language is not None and head:
+        language.load_state_dict({k.removeprefix("_language."): v for k, v in head.items()})
     return done

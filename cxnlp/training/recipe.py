@@ -8,6 +8,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +25,16 @@ from cxnlp import schema
 from cxnlp.clean import clean_text
 from cxnlp.errors import ConfigError
 from cxnlp.model.card import Labels
-from cxnlp.model.network import Network, Shape
+from cxnlp.model.network import PAD, Network, Shape
 from cxnlp.model.tokens import Tokenizer
 from cxnlp.taxonomy import Taxonomy, load_taxonomy
-from cxnlp.training.corpus import (
-    Example,
-    Windows,
-    read_annotated,
-    read_reviews,
-    rough_clauses,
-    windows,
-)
-from cxnlp.training.optimise import Schedule, Targets, optimise
+from cxnlp.training.augment import hasty
+from cxnlp.training.corpus import Example, read_annotated, read_plain, read_reviews
+from cxnlp.training.losses import Targets
+from cxnlp.training.material import Material, material
+from cxnlp.training.optimise import Schedule, optimise
 
+Floats = npt.NDArray[np.float32]
 STARS = ("1", "2", "3", "4", "5")
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
 
@@ -52,15 +50,18 @@ class Recipe(BaseModel):
     seed: int = 7
     tokenizer: dict[str, int]
     network: dict[str, int]
+    plain: dict[str, int] = {}
+    annotations: list[Path] = []
     min_mentions: int = 5
     cut: int = 128
+    soft: float = 0.4
     pretrain: dict[str, float]
     finetune: dict[str, float]
     about: dict[str, Any] = {}
 
     def schedule(self, stage: str) -> Schedule:
         keys = getattr(self, stage)
-        whole = {k: int(v) if k.endswith("tokens") else v for k, v in keys.items()}
+        whole = {k: int(v) if k.endswith("tokens") or k == "most" else v for k, v in keys.items()}
         return Schedule(**whole, seed=self.seed)
 
 
@@ -78,47 +79,130 @@ def load_recipe(path: Path) -> Recipe:
 
 
 def prepare(recipe: Recipe, data: Path, tell: Callable[[str], None]) -> None:
-    """Train the tokenizer and the teacher, and keep the teacher's labels of all reviews."""
-    from cxnlp.training.teacher import Teacher
+    """Make what the later steps learn from: tokenizer, rows of tokens, word vectors, teacher.
 
+    The only step of training that needs spaCy.
+    """
     recipe.folder.mkdir(parents=True, exist_ok=True)
-    reviews = read_reviews(data)
-    tell(f"{len(reviews):,} reviews")
+    reviews, plain = read_reviews(data), read_plain(data, recipe.plain)
+    tell(f"{len(reviews):,} reviews, {len(plain):,} texts without a mark")
+    texts = [e.text for e in reviews]
     if not (recipe.folder / "tokenizer.json").is_file():
-        train_tokenizer([e.text for e in reviews], recipe.tokenizer["pieces"]).save(
+        train_tokenizer(texts + plain, recipe.tokenizer["pieces"]).save(
             str(recipe.folder / "tokenizer.json")
         )
         tell("tokenizer trained")
-    if not (recipe.folder / "teacher.safetensors").is_file():
-        annotated = read_annotated(data / "annotated_train.jsonl")
-        labels = labels_for(load_taxonomy(recipe.taxonomy), annotated, recipe.min_mentions)
-        started = time.monotonic()
-        teacher = Teacher(labels).fit(annotated)
-        tell(f"teacher fitted in {time.monotonic() - started:.0f} s")
-        texts = [e.text for e in reviews]
-        parts = [teacher.predict(texts[i : i + 4000]) for i in range(0, len(texts), 4000)]
-        soft = {h: np.concatenate([p[h] for p in parts]).astype(np.float16) for h in parts[0]}
-        save_file(soft, recipe.folder / "teacher.safetensors")
-        tell(f"teacher's labels in {time.monotonic() - started:.0f} s")
+    labels = labels_of(recipe, data)
+    for name, some in (("reviews", texts), ("plain", plain)):
+        _make(recipe, f"{name}.safetensors", lambda path, some=some: _rows(recipe, some, labels)  # type: ignore[misc]
+              .save(path), tell)  # fmt: skip
+    own = [e.text for e in annotations(recipe, data)]
+    for name, change in (("annotated", None), ("hasty", hasty(recipe.seed))):
+        _make(recipe, f"{name}.safetensors", lambda path, how=change: _rows(  # type: ignore[misc]
+            recipe, own, labels, how).save(path), tell)  # fmt: skip
+    _make(recipe, "embeddings.safetensors", lambda path: _vectors(recipe, path), tell)
+    _make(recipe, "teacher.safetensors", lambda path: _teach(recipe, data, texts, path), tell)
+
+
+def _make(
+    recipe: Recipe, name: str, how: Callable[[Path], None], tell: Callable[[str], None]
+) -> None:
+    path, started = recipe.folder / name, time.monotonic()
+    if not path.is_file():
+        how(path.with_suffix(".tmp"))
+        path.with_suffix(".tmp").replace(path)
+        tell(f"{name} made in {time.monotonic() - started:.0f} s")
+
+
+def _rows(
+    recipe: Recipe, texts: list[str], labels: Labels, change: Callable[[str], str] | None = None
+) -> Material:
+    from cxnlp.segment import Segmenter
+
+    segmenter = Segmenter(load_taxonomy(recipe.taxonomy))
+    return material(texts, segmenter, tokenizer_of(recipe), labels, recipe.cut, change)
+
+
+def _vectors(recipe: Recipe, path: Path) -> None:
+    from cxnlp.training.embeddings import embeddings
+
+    rows = [
+        ids
+        for name in ("reviews", "plain")
+        if (recipe.folder / f"{name}.safetensors").is_file()
+        for ids in Material.load(recipe.folder / f"{name}.safetensors").windows.ids
+    ]
+    size = min(recipe.network["hidden_size"], vocabulary_size(recipe) - 1)
+    save_file({"words": embeddings(rows, vocabulary_size(recipe), size, recipe.seed)}, path)
+
+
+def _teach(recipe: Recipe, data: Path, texts: list[str], path: Path) -> None:
+    from cxnlp.training.teacher import Teacher
+
+    teacher = Teacher(labels_of(recipe, data)).fit(annotations(recipe, data))
+    parts = [teacher.predict(texts[i : i + 4000]) for i in range(0, len(texts), 4000)]
+    soft = {h: np.concatenate([p[h] for p in parts]).astype(np.float16) for h in parts[0]}
+    save_file(soft, path)
 
 
 def pretrain(recipe: Recipe, data: Path, tell: Callable[[str], None]) -> None:
-    """Fit a new network on the reviews: stars, and the teacher's labels."""
-    reviews = read_reviews(data)
-    annotated = read_annotated(data / "annotated_train.jsonl")
-    labels = labels_for(load_taxonomy(recipe.taxonomy), annotated, recipe.min_mentions)
+    """Fit a new network on all texts: hidden words, and of the reviews stars and the teacher's
+    labels."""
+    reviews, labels = read_reviews(data), labels_of(recipe, data)
+    rows = Material.load(recipe.folder / "reviews.safetensors")
+    plain = Material.load(recipe.folder / "plain.safetensors")
     soft = load_file(recipe.folder / "teacher.safetensors")
     comment = {head: values.astype(np.float32) for head, values in soft.items()}
     comment["stars"] = stars(reviews)
-    network = new_network(recipe, labels)
     held = {clean_text(e.text) for e in read_annotated(data / "annotated_dev.jsonl")}
     comment["stars"][[i for i, e in enumerate(reviews) if e.text in held]] = np.nan
-    texts = [e.text for e in reviews]
-    rows = windows(texts, [rough_clauses(t) for t in texts], tokenizer_of(recipe), recipe.cut)
+    network = new_network(recipe, labels).to(device())
+    words = torch.from_numpy(load_file(recipe.folder / "embeddings.safetensors")["words"])
+    with torch.no_grad():
+        network.encoder.words.weight[:, : words.shape[1]] = words.to(device())
+        network.encoder.words.weight[PAD] = 0
+    (recipe.folder / "pretrain").mkdir(exist_ok=True)
+    text = json.dumps(asdict(labels), ensure_ascii=False)
+    (recipe.folder / "pretrain" / "labels.json").write_text(text, encoding="utf-8")
+    start_at_frequency(network, labels, comment)
+    every = rows + plain
+    wanted = Targets(
+        {h: np.concatenate([v, np.full((len(plain), v.shape[1]), np.nan, np.float32)])
+         for h, v in comment.items()},
+        cues=every.cues, annotated=0,
+    )  # fmt: skip
     optimise(
-        network, rows, Targets(comment), labels, recipe.schedule("pretrain"),
+        network, every.windows, wanted, labels, recipe.schedule("pretrain"),
         recipe.folder / "pretrain", tell,
     )  # fmt: skip
+
+
+def start_at_frequency(network: Network, labels: Labels, comment: dict[str, Floats]) -> None:
+    """Set the biases of the comment heads to the log odds of how frequent each label is."""
+    with torch.no_grad():
+        for head, where in labels.slices(Labels.COMMENT).items():
+            share = np.clip(np.nanmean(comment[head], 0), 1e-3, 1 - 1e-3)
+            odds = np.log(share) if head in ("sentiment", "stars") else np.log(share / (1 - share))
+            network.comment_heads.bias[where] = torch.from_numpy(odds.astype(np.float32)).to(
+                network.comment_heads.bias.device
+            )
+
+
+def device() -> torch.device:
+    """The first GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def annotations(recipe: Recipe, data: Path) -> list[Example]:
+    """Return what is annotated to learn from: the folder's, and the recipe's own files."""
+    own = [e for path in recipe.annotations for e in read_annotated(path, data)]
+    return read_annotated(data / "annotated_train.jsonl") + own
+
+
+def labels_of(recipe: Recipe, data: Path) -> Labels:
+    """Return the labels that a recipe's annotations teach."""
+    taxonomy = load_taxonomy(recipe.taxonomy)
+    return labels_for(taxonomy, annotations(recipe, data), recipe.min_mentions)
 
 
 def labels_for(taxonomy: Taxonomy, annotated: list[Example], least: int) -> Labels:
@@ -166,6 +250,7 @@ def train_tokenizer(texts: list[str], pieces: int) -> _Tokenizer:
 
 
 def tokenizer_of(recipe: Recipe) -> Tokenizer:
+    """Return the tokenizer that `prepare` trained."""
     size = recipe.network["max_position_embeddings"] - 2
     return Tokenizer.load(recipe.folder / "tokenizer.json", size)
 
@@ -186,6 +271,3 @@ def vocabulary_size(recipe: Recipe) -> int:
     """Number of pieces of the trained tokenizer, rounded up to a multiple of 64."""
     data: dict[str, Any] = json.loads((recipe.folder / "tokenizer.json").read_text("utf-8"))
     return -(-len(data["model"]["vocab"]) // 64) * 64
-
-
-__all__ = ["Recipe", "Windows", "load_recipe", "prepare", "pretrain"]
