@@ -7,7 +7,7 @@ the training steps need neither spaCy nor the texts. Left out: labels (`targets.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -50,7 +50,7 @@ class Material:
             "segments": np.array([len(s) for s in w.spans], np.int64),
             "cues": np.concatenate([*self.cues, np.zeros((0, width), np.uint8)]),
         }  # fmt: skip
-        save_file(arrays, path)
+        save_arrays(arrays, path)
 
     @classmethod
     def load(cls, path: Path) -> "Material":
@@ -60,6 +60,11 @@ class Material:
         spans = [[(int(b), int(e)) for b, e in some] for some in np.split(a["spans"], cut)]
         rows = Windows(np.split(a["ids"], at), np.split(a["piece_of"], at), spans)
         return cls(rows, np.split(a["cues"], cut))
+
+
+def save_arrays(arrays: dict[str, npt.NDArray[Any]], path: Path) -> None:
+    """Write arrays to a safetensors file, by rows; the library writes memory as it lies."""
+    save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, path)
 
 
 def material(

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 from tokenizers import Tokenizer as _Tokenizer
 from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
@@ -31,7 +31,7 @@ from cxnlp.taxonomy import Taxonomy, load_taxonomy
 from cxnlp.training.augment import hasty
 from cxnlp.training.corpus import Example, read_annotated, read_plain, read_reviews
 from cxnlp.training.losses import Targets
-from cxnlp.training.material import Material, material
+from cxnlp.training.material import Material, material, save_arrays
 from cxnlp.training.optimise import Schedule, optimise
 
 Floats = npt.NDArray[np.float32]
@@ -133,7 +133,7 @@ def _vectors(recipe: Recipe, path: Path) -> None:
         for ids in Material.load(recipe.folder / f"{name}.safetensors").windows.ids
     ]
     size = min(recipe.network["hidden_size"], vocabulary_size(recipe) - 1)
-    save_file({"words": embeddings(rows, vocabulary_size(recipe), size, recipe.seed)}, path)
+    save_arrays({"words": embeddings(rows, vocabulary_size(recipe), size, recipe.seed)}, path)
 
 
 def _teach(recipe: Recipe, data: Path, texts: list[str], path: Path) -> None:
@@ -142,7 +142,7 @@ def _teach(recipe: Recipe, data: Path, texts: list[str], path: Path) -> None:
     teacher = Teacher(labels_of(recipe, data)).fit(annotations(recipe, data))
     parts = [teacher.predict(texts[i : i + 4000]) for i in range(0, len(texts), 4000)]
     soft = {h: np.concatenate([p[h] for p in parts]).astype(np.float16) for h in parts[0]}
-    save_file(soft, path)
+    save_arrays(soft, path)
 
 
 def pretrain(recipe: Recipe, data: Path, tell: Callable[[str], None]) -> None:
