@@ -25,7 +25,7 @@ DOORS = {
     "spacy": ("cxnlp/segment.py",),
     "prefect": ("pipelines/",),
     "duckdb": ("cxnlp/metrics/", "cxnlp/report/"),
-    "sklearn": ("cxnlp/training/teacher.py",),
+    "sklearn": ("cxnlp/training/teacher.py", "cxnlp/training/peer.py"),
 }
 HEAVY = ("torch", "transformers", "spacy", "prefect", "duckdb", "pandas", "sklearn", "pyarrow")
 # Each row may import from its own and from those above it.
