@@ -23,7 +23,7 @@ from cxnlp.model.engine import Engine
 from cxnlp.segment import Segmenter
 from cxnlp.taxonomy import Taxonomy, load_taxonomy
 
-METHOD = "1"  # of this file and fuse.py: a new number analyses every comment again
+METHOD = "2"  # of this file and fuse.py: a new number analyses every comment again
 MODEL = "models/cxnlp-fr-mini"
 TAXONOMY = "configs/taxonomy.yaml"
 CONFLICT = 2.0  # stars between mark and text from which they disagree
@@ -135,13 +135,15 @@ class Analyzer:
         conflict = pc.greater_equal(gap, CONFLICT)
         review = pc.or_kleene(labels["needs_review"], pc.fill_null(conflict, False))
         rows = len(raw)
+        replies = clean.clean_column(raw["reply_text"], self._mask)
         columns = {
             **{name: raw[name] for name in raw.column_names},
             **{name: labels[name] for name in labels.column_names},
             "day": raw["published_at"].cast(pa.date32()),
             "title": clean.clean_column(raw["title"], self._mask),
             "text": cleaned.texts,
-            "reply_text": clean.clean_column(raw["reply_text"], self._mask),
+            "reply_text": replies,
+            "reply_touchpoints": self._named(replies),
             "language": cleaned.languages,
             "set_aside": cleaned.set_aside,
             "rating_conflict": conflict,
@@ -155,6 +157,19 @@ class Analyzer:
             "analysis_key": pa.array([self.key] * rows, schema.STRING),
         }
         return schema.conform(pa.table(columns), schema.COMMENTS)
+
+    def _named(self, replies: pa.Array) -> pa.Array:
+        """Return the touchpoints whose triggers each reply holds; null where there is none."""
+        codes = replies.dictionary_encode()
+        codes = codes.combine_chunks() if isinstance(codes, pa.ChunkedArray) else codes
+        texts = codes.dictionary.to_pylist()
+        hits = self._segmenter.split(texts).hits
+        found: list[set[str]] = [set() for _ in texts]
+        for text, label in zip(hits.text.tolist(), hits.label.tolist(), strict=True):
+            kind, name = self._segmenter.labels[label]
+            if kind == "touchpoint":
+                found[text].add(name)
+        return pa.array([sorted(names) for names in found], schema.STRINGS).take(codes.indices)
 
     def _mentions(
         self, comments: pa.Table, found: pa.Table, kept: np.ndarray, distinct: np.ndarray

@@ -122,10 +122,11 @@ class Execution(_Section):
 
 
 class Metrics(_Section):
-    """Constants of the metrics tables."""
+    """Constants of the metrics tables (docs/metrics.md)."""
 
     shrink: float = Field(20.0, ge=0)
     n_min: int = Field(30, ge=1)
+    terms_sample: int = Field(5_000, ge=1)
 
 
 class Settings(_Section):

@@ -237,8 +237,7 @@ def _of_other_grain(night: Night, table: schema.Table, months: set[tuple[str, st
 def measure(night: Night, taxonomy: Taxonomy) -> float:
     """Work out the metrics tables anew and publish them; return seconds."""
     began = time.monotonic()
-    stages = {t.id: t.stage for t in taxonomy.touchpoints}
-    tables = work_out(night.settings.warehouse, stages, night.settings.metrics)
+    tables = work_out(night.settings.warehouse, taxonomy.table(), night.settings.metrics)
     night.warehouse.publish(
         [Part(table, data) for table, data in tables.items()],
         run_id=night.run_id, metadata=night.metadata,
@@ -271,7 +270,8 @@ def finish(
         "seconds_measure": measured,
         "comments_per_second": analysed.texts / max(analysed.seconds, 1e-6),
         "model_version": analyzer.model_version, "taxonomy_version": taxonomy.name,
-        "config_digest": night.settings.digest, "cxnlp_version": __version__,
+        "config_digest": night.settings.digest, "n_min": night.settings.metrics.n_min,
+        "cxnlp_version": __version__,
     }  # fmt: skip
     runs = night.warehouse.read(schema.RUNS)
     new = schema.conform(pa.Table.from_pylist([row], schema=schema.RUNS.arrow), schema.RUNS)

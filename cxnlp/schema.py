@@ -247,6 +247,8 @@ RUNS: Final = Table(
         Column("model_version", STRING, "name and digest of the model", "cxnlp-fr-mini-1a2b3c4d"),
         Column("taxonomy_version", STRING, "version and digest of the taxonomy", "1-9f8e7d6c"),
         Column("config_digest", STRING, "digest of the settings", "5d41…"),
+        Column("n_min", INT, "comments from which a touchpoint can be the weakest link", "30",
+               True),
         Column("cxnlp_version", STRING, "version of the program", "0.1.0"),
     ),
     key=("run_id",),

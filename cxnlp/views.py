@@ -37,7 +37,10 @@ def statements(folder: str, present: Collection[str]) -> str:
     for table in schema.TABLES:
         if any(path.startswith(f"{table.name}/") for path in present):
             glob = f"{quoted(globbed(folder))}/{table.name}/**/*.parquet"
-            query = f"FROM read_parquet('{glob}', hive_partitioning=true)"
+            query = (
+                f"FROM read_parquet('{glob}', hive_partitioning=true, union_by_name=true) "
+                f"UNION ALL BY NAME {_no_rows(table)}"  # a column that no file has yet is null
+            )
         elif f"{table.name}.parquet" in present:
             query = f"FROM read_parquet('{quoted(globbed(folder))}/{table.name}.parquet')"
         else:

@@ -6,11 +6,11 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from warehouse_rows import STAGES, comment, mention, rows
+from warehouse_rows import comment, mention, rows, touchpoints
 
 from cxnlp import config, schema
 from cxnlp.errors import UsageError, WarehouseError
-from cxnlp.metrics import METRICS, measure, query
+from cxnlp.metrics import measure, query
 from cxnlp.parts import split
 from cxnlp.views import quoted
 from cxnlp.warehouse import Warehouse
@@ -60,7 +60,7 @@ def publish(root: str, comments: list[dict[str, Any]], mentions: list[dict[str, 
 
 
 def scores(root: str, shrink: float = 20, **where: str) -> dict[str, dict[str, Any]]:
-    table = measure(root, STAGES, config.Metrics(shrink=shrink))[schema.TOUCHPOINT_SCORES]
+    table = measure(root, touchpoints(), config.Metrics(shrink=shrink))[schema.TOUCHPOINT_SCORES]
     return {
         row["touchpoint"]: row
         for row in table.to_pylist()
@@ -69,7 +69,7 @@ def scores(root: str, shrink: float = 20, **where: str) -> dict[str, dict[str, A
 
 
 def trend(root: str, table: schema.Table, day: str, source: str = "avis") -> list[dict[str, Any]]:
-    found = measure(root, STAGES, config.Metrics())[table].to_pylist()
+    found = measure(root, touchpoints(), config.Metrics())[table].to_pylist()
     when = dt.date.fromisoformat(day)
     return [row for row in found if (row["day"], row["source"]) == (when, source)]
 
@@ -163,28 +163,30 @@ def test_sources_of_a_day_are_apart(root: str) -> None:
 
 
 def test_rows_come_in_the_order_of_their_table(root: str) -> None:
-    for table, data in measure(root, STAGES, config.Metrics()).items():
+    for table, data in measure(root, touchpoints(), config.Metrics()).items():
         order = [(name, "ascending") for name in table.order]
         assert data.equals(data.sort_by(order))
 
 
 def test_no_comments_give_empty_tables_of_the_right_types(tmp_path: Path) -> None:
-    found = measure(str(tmp_path), STAGES, config.Metrics())
-    assert found == {table: schema.empty(table) for table in METRICS}
+    found = measure(str(tmp_path), touchpoints(), config.Metrics())
+    touched = found.pop(schema.TOUCHPOINTS)
+    assert touched == touchpoints()
+    assert found == {table: schema.empty(table) for table in schema.METRICS[1:]}
 
 
 def test_the_order_of_the_comments_changes_nothing(root: str, tmp_path: Path) -> None:
     mentions = Warehouse(root).read(schema.MENTIONS).to_pylist()
     for at, step in ((tmp_path / "a", 1), (tmp_path / "b", -1)):
         publish(str(at), COMMENTS[::step], mentions[::step])
-    one, other = (measure(str(tmp_path / at), STAGES, config.Metrics()) for at in "ab")
+    one, other = (measure(str(tmp_path / at), touchpoints(), config.Metrics()) for at in "ab")
     assert one == other
 
 
 def test_an_object_store_is_measured_the_same(root: str) -> None:
     publish("memory://metrics", COMMENTS, Warehouse(root).read(schema.MENTIONS).to_pylist())
-    assert measure("memory://metrics", STAGES, config.Metrics()) == measure(
-        root, STAGES, config.Metrics()
+    assert measure("memory://metrics", touchpoints(), config.Metrics()) == measure(
+        root, touchpoints(), config.Metrics()
     )
 
 

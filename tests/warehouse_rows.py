@@ -23,6 +23,19 @@ def rows(table: schema.Table, *given: dict[str, Any]) -> pa.Table:
     return schema.conform(pa.table(columns), table)
 
 
+def touchpoints(**frames: str) -> pa.Table:
+    """Return the touchpoints of `STAGES`, the stages in the order of the alphabet."""
+    order = sorted(set(STAGES.values()))
+    return rows(
+        schema.TOUCHPOINTS,
+        *(
+            {"touchpoint": name, "label": name, "stage": stage, "stage_label": stage,
+             "stage_order": order.index(stage) + 1, **frames}
+            for name, stage in sorted(STAGES.items())
+        ),
+    )  # fmt: skip
+
+
 def comment(name: str, when: str | None = "2026-09-14", **other: Any) -> dict[str, Any]:
     """Return an analysed comment; `when` is a UTC day."""
     day = dt.date.fromisoformat(when) if when else None

@@ -1,24 +1,26 @@
 """Tables that say how customers feel: one documented `.sql` per table, run by DuckDB.
 
-Comes in: a warehouse, the stage of each touchpoint, constants. Goes out: the metrics tables,
+Comes in: a warehouse, the touchpoints of the taxonomy, constants. Goes out: the metrics tables,
 and the answer to an analyst's question. Left out: writing anything.
 """
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import resources
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import duckdb
 import pyarrow as pa
 
 from cxnlp import config, schema, views
 from cxnlp.errors import UsageError, WarehouseError
+from cxnlp.metrics.levers import lever_impact
 from cxnlp.warehouse import Warehouse
 
-METRICS: Final = (schema.TOUCHPOINT_SCORES, schema.SENTIMENT_TREND, schema.EMOTION_TREND)
+Answer = TypeVar("Answer")
+Ask = Callable[[str], pa.Table]
 _LIMITS: Final = {
     "autoinstall_known_extensions": "false",  # nothing is fetched from anywhere
     "autoload_known_extensions": "false",
@@ -26,30 +28,38 @@ _LIMITS: Final = {
     "threads": str(min(4, os.cpu_count() or 1)),
     "memory_limit": "2GB",  # beyond it DuckDB uses the temporary folder
 }
+_LEAST_OF_A_TERM: Final = 10  # comments of a month that use it
+_READ_BY_OTHERS: Final = {schema.TOUCHPOINT_SCORES: "scores", schema.REPLIES: "answers"}
 
 
 def measure(
-    root: str, stages: Mapping[str, str], settings: config.Metrics
+    root: str, touchpoints: pa.Table, settings: config.Metrics
 ) -> dict[schema.Table, pa.Table]:
-    """Return each of `METRICS`, worked out from the comments and mentions of a warehouse.
+    """Return each of `schema.METRICS`, worked out from the comments and mentions of a warehouse.
 
-    `stages` gives the stage of each touchpoint of the taxonomy.
+    `touchpoints` (by `schema.TOUCHPOINTS`) says the stage and the frames of each.
     """
     given = {
         "shrink": settings.shrink,
+        "n_min": settings.n_min,
+        "sample": settings.terms_sample,
+        "least": _LEAST_OF_A_TERM,
         "sentiments": list(schema.SENTIMENTS),
         "emotions": [*schema.EMOTIONS, "neutre"],
     }
-    known = pa.table(
-        {
-            "touchpoint": pa.array(stages.keys(), pa.string()),
-            "stage": pa.array(stages.values(), pa.string()),
-        }
-    )
     with _open(Warehouse(root)) as connection:
-        connection.register("stages", known)
+        connection.register("known", touchpoints)
         connection.execute(_sql("intervals"))
-        return {table: _measured(connection, table, given) for table in METRICS}
+        connection.execute(_sql("daily"))
+        found = {schema.TOUCHPOINTS: schema.conform(touchpoints, schema.TOUCHPOINTS)}
+        for table in schema.METRICS:
+            if table is schema.LEVER_IMPACT:
+                found[table] = _levers(connection)
+            elif table not in found:
+                found[table] = _measured(connection, table, given)
+            if table in _READ_BY_OTHERS:
+                connection.register(_READ_BY_OTHERS[table], found[table])
+    return {table: found[table] for table in schema.METRICS}
 
 
 def query(root: str, sql: str) -> pa.Table:
@@ -58,23 +68,35 @@ def query(root: str, sql: str) -> pa.Table:
     Nothing can be changed, and no file read but its tables. Raises `UsageError` with DuckDB's
     own words when the SELECT is wrong.
     """
+    return answers(root, lambda ask: ask(sql))
+
+
+def answers(root: str, reading: Callable[[Ask], Answer]) -> Answer:
+    """Return what `reading` makes of the answers to its SELECTs, all of one publication.
+
+    It is handed the function that answers one, and is called again if a run published meanwhile.
+    """
     warehouse = Warehouse(root)
     if not any(warehouse.parts(table) for table in schema.TABLES):
         raise UsageError(f"{root}: has no tables; expected a folder that `cxnlp run` has written")
-    return warehouse.steady(lambda: _answer(warehouse, sql))
+
+    def read() -> Answer:
+        with _open(warehouse) as connection:
+            return reading(lambda sql: _answer(warehouse, connection, sql))
+
+    return warehouse.steady(read)
 
 
-def _answer(warehouse: Warehouse, sql: str) -> pa.Table:
-    with _open(warehouse) as connection:
-        try:
-            statements = connection.extract_statements(sql)
-            if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
-                raise UsageError("query: expected one SELECT; a query reads, it changes nothing")
-            return connection.sql(sql).to_arrow_table()
-        except duckdb.IOException as error:
-            raise _unreadable(warehouse, error) from error
-        except duckdb.Error as error:
-            raise UsageError(f"query: {_sentence(error)}") from error
+def _answer(warehouse: Warehouse, connection: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
+    try:
+        statements = connection.extract_statements(sql)
+        if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
+            raise UsageError("query: expected one SELECT; a query reads, it changes nothing")
+        return connection.sql(sql).to_arrow_table()
+    except duckdb.IOException as error:
+        raise _unreadable(warehouse, error) from error
+    except duckdb.Error as error:
+        raise UsageError(f"query: {_sentence(error)}") from error
 
 
 @contextmanager
@@ -116,6 +138,14 @@ def _measured(
 
 def _sql(name: str) -> str:
     return resources.files(__package__).joinpath(f"{name}.sql").read_text(encoding="utf-8")
+
+
+def _levers(connection: duckdb.DuckDBPyConnection) -> pa.Table:
+    """Return `lever_impact`: sums in SQL, regressions in `levers.py`."""
+    named = "SELECT DISTINCT unnest(levers) AS lever FROM mentions ORDER BY lever"
+    levers = [name for (name,) in connection.sql(named).fetchall()]
+    sums = connection.sql(_sql(schema.LEVER_IMPACT.name), params={"levers": levers})
+    return schema.conform(lever_impact(sums.to_arrow_table(), levers), schema.LEVER_IMPACT)
 
 
 def _unreadable(warehouse: Warehouse, error: duckdb.Error) -> WarehouseError:

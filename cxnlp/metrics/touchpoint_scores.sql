@@ -1,6 +1,7 @@
 -- One row: a period, a brand and a touchpoint that at least one of its comments speaks of.
 --
--- Unit: a comment and a touchpoint; its score x is the mean over the mentions of that pair.
+-- Unit: a comment and a touchpoint; its score x is the mean over the mentions of that pair
+-- (`daily.sql`).
 -- Period: the month of the comment, and `tout`; a comment without a day counts in `tout` only.
 -- Brand: the brand of the comment, and `toutes`; a comment without a brand counts in `toutes` only.
 -- Comments set aside are in no count; mentions of a lever alone are not of a touchpoint.
@@ -11,50 +12,42 @@
 --   low    score − 1.645 · √(s² / (n + k)), not below −1; high likewise, not above 1
 --   s²     (Σ over units of (x − mean of its touchpoint)² + 1) / (N − T + 1), for the N units and
 --          T touchpoints of the period and brand
+--   control, p, experience, level    the frames of the taxonomy, for one GROUP BY
 --
 -- Why so: with k comments' worth of belief in m, the score is the mean of what is then believed and
 -- s² / (n + k) its variance. s² is the spread within touchpoints, pooled; the 1 is one unit of the
 -- largest spread that scores from −1 to 1 can have, so that a single comment gives a wide interval
 -- instead of none.
---
--- Scores are summed as decimals: the sum of floats would depend on the order of the rows.
-WITH units AS (
-    SELECT
-        m.touchpoint,
-        c.day,
-        c.brand,
-        min(m.stage) AS stage,
-        count(*) AS mentions,
-        avg(m.sentiment_score::DOUBLE::DECIMAL(18, 9))::DECIMAL(18, 9) AS x
-    FROM mentions AS m
-    JOIN comments AS c USING (comment_id)
-    WHERE m.touchpoint IS NOT NULL AND c.set_aside IS NULL
-    GROUP BY comment_id, m.touchpoint, c.day, c.brand
-),
-
-spoken AS (
+WITH spoken AS (
     SELECT
         p.period,
         b.brand,
-        u.touchpoint,
-        min(u.stage) AS stage,
-        count(*) AS n,
-        sum(u.mentions) AS mentions,
-        sum(u.x)::DOUBLE AS total,
-        sum(u.x * u.x)::DOUBLE AS squares
-    FROM units AS u,
-        unnest([strftime(u.day, '%Y-%m'), 'tout']) AS p (period),
-        unnest([u.brand, 'toutes']) AS b (brand)
+        d.touchpoint,
+        min(d.stage) AS stage,
+        sum(d.n)::BIGINT AS n,
+        sum(d.mentions)::BIGINT AS mentions,
+        sum(d.total)::DOUBLE AS total,
+        sum(d.squares)::DOUBLE AS squares
+    FROM daily AS d,
+        unnest([strftime(d.day, '%Y-%m'), 'tout']) AS p (period),
+        unnest([d.brand, 'toutes']) AS b (brand)
     WHERE p.period IS NOT NULL AND b.brand IS NOT NULL
-    GROUP BY p.period, b.brand, u.touchpoint
+    GROUP BY p.period, b.brand, d.touchpoint
+),
+
+monthly AS (
+    SELECT strftime(day, '%Y-%m') AS month, brand, count(*) AS comments
+    FROM comments
+    WHERE set_aside IS NULL
+    GROUP BY ALL
 ),
 
 analysed AS (
-    SELECT p.period, b.brand, count(*) AS comments
-    FROM comments AS c,
-        unnest([strftime(c.day, '%Y-%m'), 'tout']) AS p (period),
-        unnest([c.brand, 'toutes']) AS b (brand)
-    WHERE c.set_aside IS NULL AND p.period IS NOT NULL AND b.brand IS NOT NULL
+    SELECT p.period, b.brand, sum(m.comments)::BIGINT AS comments
+    FROM monthly AS m,
+        unnest([m.month, 'tout']) AS p (period),
+        unnest([m.brand, 'toutes']) AS b (brand)
+    WHERE p.period IS NOT NULL AND b.brand IS NOT NULL
     GROUP BY p.period, b.brand
 ),
 
@@ -86,14 +79,18 @@ SELECT
     period,
     brand,
     touchpoint,
-    coalesce(stages.stage, scored.stage, 'inconnue') AS stage,
+    coalesce(known.stage, scored.stage, 'inconnue') AS stage,
     n,
     mentions,
     share,
     mean,
     score,
     greatest(score - half, -1) AS low,
-    least(score + half, 1) AS high
+    least(score + half, 1) AS high,
+    known.control,
+    known.p,
+    known.experience,
+    known.level
 FROM scored
-LEFT JOIN stages USING (touchpoint)
+LEFT JOIN known USING (touchpoint)
 ORDER BY period, brand, touchpoint

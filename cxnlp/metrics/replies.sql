@@ -1,0 +1,104 @@
+-- One row: a comment with a reply, also when the comment was set aside.
+--
+--   delay_hours   reply_at − published_at; null when one is missing or the reply is dated before
+--   negative_touchpoints
+--                 touchpoints of the comment's mentions that are negatif
+--   addressed     those whose triggers the reply holds (`reply_touchpoints`, found at analysis)
+--   coverage      addressed / negative_touchpoints; null when there are none
+--   tone          `defensif`, `excuse`, `remerciement`, `neutre`: the first whose words are there
+--   same_reply    comments of the brand whose reply is the same letter by letter, once words with a
+--                 capital (names, places, the start of a sentence), figures and signs are left out
+--   boilerplate   same_reply ≥ 3
+--   personalised  no boilerplate, and it holds a trigger of a touchpoint the comment speaks of
+--
+-- The words of the three tones are below, without accents and capitals; they are cues, no reading.
+WITH answered AS (
+    SELECT
+        comment_id,
+        source,
+        brand,
+        day,
+        sentiment,
+        published_at,
+        reply_at,
+        coalesce(touchpoints, []) AS touchpoints,
+        coalesce(reply_touchpoints, []) AS named,
+        replace(strip_accents(lower(reply_text)), '’', '''') AS words,
+        regexp_replace(
+            strip_accents(lower(regexp_replace(reply_text, '\p{Lu}[\p{L}''’-]*', '', 'g'))),
+            '[^a-z]+', ' ', 'g'
+        ) AS letters
+    FROM comments
+    WHERE trim(reply_text) <> ''
+),
+
+criticised AS (
+    SELECT comment_id, list_sort(list(DISTINCT touchpoint)) AS touchpoints
+    FROM mentions
+    SEMI JOIN answered USING (comment_id)
+    WHERE touchpoint IS NOT NULL AND sentiment = 'negatif'
+    GROUP BY comment_id
+),
+
+repeated AS (
+    SELECT brand, letters, count(*) AS same_reply
+    FROM answered
+    GROUP BY brand, letters
+),
+
+heard AS (
+    SELECT
+        a.*,
+        r.same_reply,
+        CASE WHEN a.sentiment IS NULL THEN [] ELSE coalesce(c.touchpoints, []) END AS negative,
+        epoch(a.reply_at - a.published_at) / 3600 AS delay,
+        regexp_matches(
+            words, 'excus|desole|navre|nous regrettons|regrettons (?:que|de|vivement|sinc)|pardon|confus\b'
+        ) AS apologises,
+        regexp_matches(
+            words,
+            'remerci|reconnaissant|merci (?:a|beaucoup|encore|et|infiniment|pour|d''avoir|de ce|de cette'
+            || '|de ton|de tes|de votre|de vos)\b|merci(?: [a-z-]+){0,2} ?(?:[.,!]|$)'
+        ) AS thanks,
+        regexp_matches(
+            words,
+            'contrairement a (?:ce que|vos|votre)|contest|inexact|infonde|mensong|diffam|mauvaise foi'
+            || '|vous auriez (?:du|pu)|il vous appartenait|il vous suffisait|conditions generales'
+            || '|comme (?:indique|precise|stipule)|pas responsables?\b|(?:tenus?|tenir) (?:pour )?responsables?'
+            || '|pas (?:de notre (?:fait|ressort|responsabilite)|imputable)'
+            || '|vous n''avez pas (?:lu|respecte|precise|signale|souhaite)|aucune trace'
+            || '|nous nous etonnons|nous sommes (?:tres )?(?:surpris|etonnes)|votre propre|a aucun moment'
+        ) AS defends
+    FROM answered AS a
+    JOIN repeated AS r ON r.letters = a.letters AND r.brand IS NOT DISTINCT FROM a.brand
+    LEFT JOIN criticised AS c USING (comment_id)
+)
+
+SELECT
+    comment_id,
+    source,
+    brand,
+    day,
+    sentiment,
+    reply_at,
+    CASE WHEN delay >= 0 THEN delay END AS delay_hours,
+    negative AS negative_touchpoints,
+    list_filter(negative, lambda x: list_contains(named, x)) AS addressed,
+    CASE
+        WHEN len(negative) > 0
+            THEN len(list_filter(negative, lambda x: list_contains(named, x))) / len(negative)
+    END AS coverage,
+    CASE
+        WHEN defends THEN 'defensif'
+        WHEN apologises THEN 'excuse'
+        WHEN thanks THEN 'remerciement'
+        ELSE 'neutre'
+    END AS tone,
+    apologises,
+    thanks,
+    defends,
+    same_reply,
+    same_reply >= 3 AS boilerplate,
+    same_reply < 3 AND list_has_any(touchpoints, named) AS personalised
+FROM heard
+ORDER BY day, comment_id
