@@ -19,8 +19,9 @@ from cxnlp import clean, schema
 from cxnlp.config import Inference
 from cxnlp.errors import ModelError
 from cxnlp.fuse import fuse, hit_matrix
-from cxnlp.model.engine import Engine
-from cxnlp.segment import Segmenter
+from cxnlp.model.card import Card
+from cxnlp.model.engine import Engine, Scores
+from cxnlp.segment import Segmented, Segmenter
 from cxnlp.taxonomy import Taxonomy, load_taxonomy
 
 METHOD = "2"  # of this file and fuse.py: a new number analyses every comment again
@@ -81,6 +82,10 @@ class Analyzer:
         return self._engine.card.version
 
     @property
+    def card(self) -> Card:
+        return self._engine.card
+
+    @property
     def key(self) -> str:
         """Digest of all that decides the labels of a text."""
         parts = [
@@ -112,7 +117,8 @@ class Analyzer:
         comments = self._comments(raw, cleaned, labels.take(place), run_id)
         return Analysis(comments, self._mentions(comments, found, kept, distinct))
 
-    def _labels(self, texts: list[str]) -> tuple[pa.Table, pa.Table]:
+    def scores(self, texts: Sequence[str]) -> tuple[Segmented, Scores]:
+        """Return the clauses of cleaned texts and the network's probabilities, undecided."""
         segmented = self._segmenter.split(texts)
         spans = segmented.segments
         hits = hit_matrix(segmented, self._segmenter.labels)
@@ -123,7 +129,10 @@ class Analyzer:
                 spans.text.tolist(), spans.start.tolist(), spans.end.tolist(), strict=True
             )
         ]
-        scores = self._engine.predict(pieces, spans.text, len(texts), heard)
+        return segmented, self._engine.predict(pieces, spans.text, len(texts), heard)
+
+    def _labels(self, texts: list[str]) -> tuple[pa.Table, pa.Table]:
+        segmented, scores = self.scores(texts)
         return fuse(
             texts, segmented, self._segmenter.labels, scores, self._engine.card, self.taxonomy
         )
