@@ -5,9 +5,9 @@
 -- 0; the first 28 days of the tables have no alert.
 --
 --   usual_n     median of the daily n of the history
---   σ           1.4826 · MAD of the same, at least √usual_n (what chance alone gives: Poisson), at
---               least 1: median and MAD, because an earlier peak shall not hide the next one
---   volume_z    (n − usual_n) / σ
+--   volume_z    the lesser of two: (n − usual_n) / (1.4826 · MAD) of the history, because an earlier
+--               peak shall not hide the next one, and 2 · (√(n + 3/8) − √(usual_n + 3/8)), what
+--               chance alone gives of small numbers (Poisson; Anscombe 1948)
 --   usual_mean  mean x over the history, s² the variance of x there
 --   low, high   mean ± 1.645 · √(s² / n), within −1 and 1; without history s² is 1
 --   sentiment_z (mean − usual_mean) / √(s² / n + s² / N), N units in the history
@@ -84,7 +84,6 @@ measured AS (
         *,
         total / n AS mean,
         past_total::DOUBLE / nullif(past_n, 0) AS usual_mean,
-        greatest(1.4826 * deviation, sqrt(usual_n), 1) AS sigma,
         coalesce(
             greatest(past_squares::DOUBLE - power(past_total::DOUBLE, 2) / past_n, 0) + 1, 1
         ) / greatest(past_n, 1) AS variance
@@ -95,7 +94,10 @@ measured AS (
 judged AS (
     SELECT
         *,
-        (n - usual_n) / sigma AS volume_z,
+        least(
+            (n - usual_n) / nullif(1.4826 * deviation, 0),
+            2 * (sqrt(n + 0.375) - sqrt(usual_n + 0.375))
+        ) AS volume_z,
         CASE WHEN past_n >= 30 THEN (mean - usual_mean) / sqrt(variance / n + variance / past_n) END
             AS sentiment_z
     FROM measured
@@ -145,7 +147,12 @@ SELECT
     a.kinds,
     a.n::BIGINT AS n,
     a.usual_n,
-    greatest(a.usual_n + 4 * a.sigma, 1.5 * a.usual_n, 10) AS usual_high,
+    greatest(
+        a.usual_n + 4 * 1.4826 * a.deviation,
+        power(2 + sqrt(a.usual_n + 0.375), 2) - 0.375,
+        1.5 * a.usual_n,
+        10
+    ) AS usual_high,
     a.volume_z,
     a.mean,
     greatest(a.mean - 1.6448536 * sqrt(a.variance / a.n), -1) AS low,

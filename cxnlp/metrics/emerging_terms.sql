@@ -3,7 +3,7 @@
 --
 -- Read: analysed comments with a day; of a month with more than `sample`, a fixed sample of about
 -- so many (by the md5 of the id), since a term of interest does not need all. Of each comment, the
--- text outside the excerpts of its mentions of a touchpoint; `transverse` covers nothing.
+-- text outside the excerpts of its mentions of a touchpoint.
 -- Term: one to three words without a sign between them, the first and last no function word (the
 -- list is below); articles and pronouns before an apostrophe are left out.
 -- Unit: a comment, however often it has the term.
@@ -11,13 +11,16 @@
 --   log_odds  δ = ln((n + α) / (N + A − n − α)) − ln((n' + α) / (N' + A − n' − α))
 --             n of N comments of the month, n' of N' before; prior: A = 500 comments in which the
 --             term is as frequent as in all, α = A · (n + n') / (N + N')
+--             n' is standardised: the share before is that of each source, weighted by its part of
+--             the month's comments, so that a month with more of one source has no news by that
+--             alone; a source that has no comments before is left out of its first month
 --   interval  δ ± 1.645 · √(1 / (n + α) + 1 / (n' + α)); z = δ / the root
 --             (Monroe, Colaresi and Quinn 2008, their equations 16 and 22, comments for words)
 --
 -- Kept: n ≥ 10, z ≥ 3, and no longer term of the month with three quarters of its comments holds
 -- it; the 50 of highest z of a month.
 WITH dated AS (
-    SELECT comment_id, strftime(day, '%Y-%m') AS period, text
+    SELECT comment_id, source, strftime(day, '%Y-%m') AS period, text
     FROM comments
     WHERE set_aside IS NULL AND day IS NOT NULL
 ),
@@ -27,7 +30,7 @@ sizes AS (
 ),
 
 read AS MATERIALIZED (
-    SELECT d.comment_id, d.period, d.text
+    SELECT d.comment_id, d.source, d.period, d.text
     FROM dated AS d
     JOIN sizes AS s USING (period)
     WHERE md5_number_lower(d.comment_id)::DOUBLE / 18446744073709551616 < $sample / s.comments
@@ -41,7 +44,7 @@ spans AS (
         coalesce(max(m."end") OVER earlier, 0) AS from_here
     FROM mentions AS m
     SEMI JOIN read USING (comment_id)
-    WHERE m.touchpoint IS NOT NULL AND m.stage <> 'transverse'
+    WHERE m.touchpoint IS NOT NULL
     WINDOW earlier AS (
         PARTITION BY comment_id ORDER BY m.start, m."end"
         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
@@ -57,6 +60,7 @@ gaps AS (
 uncovered AS (
     SELECT
         r.comment_id,
+        r.source,
         r.period,
         coalesce(
             string_agg(
@@ -66,13 +70,14 @@ uncovered AS (
         ) AS text
     FROM read AS r
     LEFT JOIN gaps USING (comment_id)
-    GROUP BY r.comment_id, r.period
+    GROUP BY r.comment_id, r.source, r.period
 ),
 
 -- Words end to end; | where a sign or a covered place was; _ before a function word.
 worded AS MATERIALIZED (
     SELECT
         comment_id,
+        source,
         period,
         string_split(
             trim(
@@ -81,21 +86,21 @@ worded AS MATERIALIZED (
                         regexp_replace(
                             regexp_replace(
                                 replace(lower(text), '’', ''''),
-                                '(^|[^\p{L}])(?:[cdjlmnst]|qu|jusqu|lorsqu|puisqu|quoiqu)''', '\1 ', 'g'
+                                '(^|[^\p{L}])(?:[cdjlmnst]|aujourd|qu|jusqu|lorsqu|puisqu|quoiqu)''', '\1 ', 'g'
                             ),
                             '[^\p{L}\s-]+', ' | ', 'g'
                         ),
                         '\s+', '  ', 'g'
                     ) || ' ',
                     ' (a|à|afin|ai|aie|ainsi|alors|après|as|assez|au|aucun|aucune|aurait|aussi|autant'
-                    || '|autre|autres|aux|avaient|avais|avait|avant|avec|avez|avoir|avons|bien|car|ce'
-                    || '|ceci|cela|celle|celles|celui|ces|cet|cette|ceux|chaque|chez|comme|comment|contre'
+                    || '|autre|autres|aux|avaient|avais|avait|avant|avec|avez|avoir|avons|bien|bonjour|bonsoir|car|ce'
+                    || '|ceci|cela|celle|celles|celui|ces|cet|cette|ceux|chaque|chez|comme|comment|conseille|contre|cordialement'
                     || '|dans|de|depuis|des|deux|devant|donc|dont|du|elle|elles|en|encore|entre|es|est|et'
                     || '|étaient|étais|était|été|êtes|étions|être|eu|eux|fait|faire|faut|fois|font|furent'
-                    || '|fut|ici|il|ils|jamais|je|la|là|le|les|leur|leurs|lors|lui|ma|mais|malgré|me|même'
-                    || '|mes|moi|moins|mon|ne|ni|non|nos|notre|nous|on|ont|ou|où|par|parce|pas|pendant|peu'
+                    || '|fut|hui|ici|il|ils|jamais|je|la|là|le|les|leur|leurs|lors|lui|ma|mais|madame|malgré|me|merci|même'
+                    || '|mes|moi|moins|mon|monsieur|ne|ni|non|nos|notre|nous|on|ont|ou|où|par|parce|pas|pendant|peu'
                     || '|peut|peux|plus|plusieurs|plutôt|pour|pourquoi|près|puis|quand|que|quel|quelle'
-                    || '|quelles|quelque|quelques|quels|qui|quoi|rien|sa|sans|se|sera|serait|ses|si|soit'
+                    || '|quelles|quelque|quelques|quels|qui|quoi|recommande|recommander|rien|sa|sans|se|sera|serait|ses|si|soit'
                     || '|sommes|son|sont|sous|suis|sur|surtout|ta|tant|te|tel|telle|tes|toi|ton|toujours'
                     || '|tous|tout|toute|toutes|trop|très|tu|un|une|va|vais|vers|voici|voilà|vont|vos|votre'
                     || '|vous|vraiment|vu|y|ça|où) ',
@@ -110,6 +115,7 @@ worded AS MATERIALIZED (
 terms AS (
     SELECT
         comment_id,
+        source,
         period,
         unnest(
             list_distinct(
@@ -130,49 +136,79 @@ terms AS (
     FROM worded
 ),
 
-counted AS (
-    SELECT period, term, count(*) AS n
+counted AS MATERIALIZED (
+    SELECT period, source, term, count(*) AS n
     FROM terms
-    GROUP BY period, term
+    GROUP BY period, source, term
 ),
 
+-- Of each source and month: comments read, and those read before.
 totals AS (
     SELECT
         period,
-        comments,
-        sum(comments) OVER (ORDER BY period ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
-            AS comments_before
-    FROM (SELECT period, count(*) AS comments FROM read GROUP BY period)
+        source,
+        count(*) AS comments,
+        sum(count(*)) OVER (
+            PARTITION BY source ORDER BY period ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        ) AS comments_before
+    FROM read
+    GROUP BY period, source
+    QUALIFY comments_before > 0
 ),
 
-compared AS (
+months AS (
+    SELECT period, sum(comments) AS comments, sum(comments_before) AS comments_before
+    FROM totals
+    GROUP BY period
+),
+
+current AS (
+    SELECT period, term, sum(n) AS n
+    FROM counted
+    SEMI JOIN totals USING (period, source)
+    GROUP BY period, term
+    HAVING sum(n) >= $least
+),
+
+sourced AS (
+    SELECT c.period, c.term, o.source, sum(o.n) AS n_before
+    FROM current AS c
+    JOIN counted AS o ON o.term = c.term AND o.period < c.period
+    GROUP BY c.period, c.term, o.source
+),
+
+before AS (
     SELECT
         period,
         term,
-        n,
-        coalesce(sum(n) OVER earlier, 0) AS n_before
-    FROM counted
-    WHERE term IN (SELECT term FROM counted WHERE n >= $least)
-    WINDOW earlier AS (
-        PARTITION BY term ORDER BY period ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-    )
+        sum(n_before) AS n_before,
+        sum(n_before / comments_before * comments) AS expected
+    FROM sourced
+    JOIN totals USING (period, source)
+    GROUP BY period, term
 ),
 
 weighed AS (
     SELECT
-        *,
-        500.0 * (n + n_before) / (comments + comments_before) AS a
-    FROM compared
-    JOIN totals USING (period)
-    WHERE n >= $least AND comments_before > 0
+        period,
+        term,
+        n,
+        comments,
+        comments_before,
+        coalesce(n_before, 0) AS n_before,
+        coalesce(expected, 0) / comments * comments_before AS standard,
+        500.0 * (n + standard) / (comments + comments_before) AS a
+    FROM current
+    JOIN months USING (period)
+    LEFT JOIN before USING (period, term)
 ),
 
 scored AS (
     SELECT
         *,
         ln((n + a) / (comments + 500 - n - a))
-        - ln((n_before + a) / (comments_before + 500 - n_before - a)) AS log_odds,
-        sqrt(1 / (n + a) + 1 / (n_before + a)) AS error
+        - ln((standard + a) / (comments_before + 500 - standard - a)) AS log_odds,
+        sqrt(1 / (n + a) + 1 / (standard + a)) AS error
     FROM weighed
 ),
 
@@ -203,12 +239,12 @@ SELECT
     k.period,
     k.term,
     len(string_split(k.term, ' ')) AS words,
-    k.n,
+    k.n::BIGINT AS n,
     k.n_before::BIGINT AS n_before,
-    k.comments,
+    k.comments::BIGINT AS comments,
     k.comments_before::BIGINT AS comments_before,
     k.n / k.comments AS share,
-    k.n_before / k.comments_before AS share_before,
+    k.standard / k.comments_before AS share_before,
     k.log_odds,
     k.log_odds - 1.6448536 * k.error AS log_odds_low,
     k.log_odds + 1.6448536 * k.error AS log_odds_high,

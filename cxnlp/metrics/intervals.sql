@@ -8,11 +8,11 @@
 --       Bonett and Price (2012), an adjusted Wald interval: d = (a − b) / (n + 2), with one more
 --       of each side, ± 1.645 · √((p + q − (p − q)²) / (n + 2)), p = (a + 1) / (n + 2)
 CREATE OR REPLACE MACRO share_low(x, n) AS greatest(
-    (x + 1.352772 - 1.6448536 * sqrt(x * (n - x) / n + 0.676386)) / (n + 2.705543), 0
+    (x + 1.35277168 - 1.6448536 * sqrt(x * (n - x) / n + 0.67638584)) / (n + 2.70554336), 0
 );
 
 CREATE OR REPLACE MACRO share_high(x, n) AS least(
-    (x + 1.352772 + 1.6448536 * sqrt(x * (n - x) / n + 0.676386)) / (n + 2.705543), 1
+    (x + 1.35277168 + 1.6448536 * sqrt(x * (n - x) / n + 0.67638584)) / (n + 2.70554336), 1
 );
 
 CREATE OR REPLACE MACRO mean_half(n, total, squares) AS

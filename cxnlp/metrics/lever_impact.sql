@@ -11,12 +11,9 @@ WITH told AS (
     SELECT
         comment_id,
         sentiment,
-        list_sum(
-            list_transform(
-                list_distinct(levers),
-                lambda x: 1::BIGINT << (list_position($levers, x) - 1)::BIGINT
-            )
-        )::BIGINT AS said
+        list_bit_or(
+            list_transform(levers, lambda x: 1::BIGINT << (list_position($levers, x) - 1)::BIGINT)
+        ) AS said
     FROM mentions
     WHERE len(levers) > 0
 ),

@@ -15,6 +15,7 @@ from cxnlp import schema
 
 Floats = npt.NDArray[np.float64]
 _Z95: Final = 1.959964
+_LEAST: Final = 30  # comments of a regression with twice seven levers
 _LARGEST: Final = 4.0  # (stars / 2)²: one unit of the largest spread that 1–5 can have
 
 
@@ -42,8 +43,10 @@ def _of_group(sums: pa.Table, levers: Sequence[str]) -> Iterator[dict[str, Any]]
         ((sums[name].to_numpy()[:, None] >> bits) & 1).astype(float)
         for name in ("spoken", "badly", "well")
     )
-    plain = solve(spoken, n, total, squares)
-    sided = solve(np.concatenate([badly, well], 1), n, total, squares)
+    enough = n.sum() >= _LEAST
+    none: list[Floats | None] = [None] * 2 * len(levers)
+    plain = solve(spoken, n, total, squares) if enough else none
+    sided = solve(np.concatenate([badly, well], 1), n, total, squares) if enough else none
     for i, lever in enumerate(levers):
         with_it, without = spoken[:, i], 1 - spoken[:, i]
         if not with_it @ n:

@@ -6,12 +6,12 @@
 --   addressed     those whose triggers the reply holds (`reply_touchpoints`, found at analysis)
 --   coverage      addressed / negative_touchpoints; null when there are none
 --   tone          `defensif`, `excuse`, `remerciement`, `neutre`: the first whose words are there
---   same_reply    comments of the brand whose reply is the same letter by letter, once words with a
---                 capital (names, places, the start of a sentence), figures and signs are left out
+--   same_reply    comments of the brand whose reply is the same, once words that begin with a capital
+--                 (names, places, the start of a sentence), figures and line breaks are left out
 --   boilerplate   same_reply ≥ 3
 --   personalised  no boilerplate, and it holds a trigger of a touchpoint the comment speaks of
 --
--- The words of the three tones are below, without accents and capitals; they are cues, no reading.
+-- The words of the three tones are below; they are cues, no reading.
 WITH answered AS (
     SELECT
         comment_id,
@@ -23,11 +23,8 @@ WITH answered AS (
         reply_at,
         coalesce(touchpoints, []) AS touchpoints,
         coalesce(reply_touchpoints, []) AS named,
-        replace(strip_accents(lower(reply_text)), '’', '''') AS words,
-        regexp_replace(
-            strip_accents(lower(regexp_replace(reply_text, '\p{Lu}[\p{L}''’-]*', '', 'g'))),
-            '[^a-z]+', ' ', 'g'
-        ) AS letters
+        reply_text AS words,
+        regexp_replace(reply_text, '(?:[^\p{Ll}\s]\S*\s*)+|\s+', ' ', 'g') AS letters
     FROM comments
     WHERE trim(reply_text) <> ''
 ),
@@ -53,21 +50,25 @@ heard AS (
         CASE WHEN a.sentiment IS NULL THEN [] ELSE coalesce(c.touchpoints, []) END AS negative,
         epoch(a.reply_at - a.published_at) / 3600 AS delay,
         regexp_matches(
-            words, 'excus|desole|navre|nous regrettons|regrettons (?:que|de|vivement|sinc)|pardon|confus\b'
+            words,
+            '(?i)excus|d[ée]sol[ée]|navr[ée]|nous regrettons|regrettons (?:que|de|vivement|sinc)'
+            || '|pardon|sommes confus'
         ) AS apologises,
         regexp_matches(
             words,
-            'remerci|reconnaissant|merci (?:a|beaucoup|encore|et|infiniment|pour|d''avoir|de ce|de cette'
-            || '|de ton|de tes|de votre|de vos)\b|merci(?: [a-z-]+){0,2} ?(?:[.,!]|$)'
+            '(?i)remerci|reconnaissant|merci (?:à|beaucoup|encore|et|infiniment|pour|d[''’]avoir'
+            || '|de ce|de cette|de ton|de tes|de votre|de vos)[^\p{L}]'
+            || '|merci(?: [\p{L}-]+){0,2} ?(?:[.,!]|$)'
         ) AS thanks,
         regexp_matches(
             words,
-            'contrairement a (?:ce que|vos|votre)|contest|inexact|infonde|mensong|diffam|mauvaise foi'
-            || '|vous auriez (?:du|pu)|il vous appartenait|il vous suffisait|conditions generales'
-            || '|comme (?:indique|precise|stipule)|pas responsables?\b|(?:tenus?|tenir) (?:pour )?responsables?'
-            || '|pas (?:de notre (?:fait|ressort|responsabilite)|imputable)'
-            || '|vous n''avez pas (?:lu|respecte|precise|signale|souhaite)|aucune trace'
-            || '|nous nous etonnons|nous sommes (?:tres )?(?:surpris|etonnes)|votre propre|a aucun moment'
+            '(?i)contrairement à (?:ce que|vos|votre)|contest|inexact|infond[ée]|mensong|diffam'
+            || '|mauvaise foi|vous auriez (?:dû|pu)|il vous (?:appartenait|suffisait)'
+            || '|conditions générales|comme (?:indiqué|précisé|stipulé)|pas responsables?[^\p{L}]'
+            || '|(?:tenus?|tenir) (?:pour )?responsables?|aucune trace|à aucun moment'
+            || '|pas (?:de notre (?:fait|ressort|responsabilité)|imputable)'
+            || '|vous n[''’]avez pas (?:lu|respecté|précisé|signalé|souhaité)'
+            || '|nous nous étonnons|nous sommes (?:très )?(?:surpris|étonnés)'
         ) AS defends
     FROM answered AS a
     JOIN repeated AS r ON r.letters = a.letters AND r.brand IS NOT DISTINCT FROM a.brand
