@@ -44,7 +44,7 @@ class Material:
         w = self.windows
         spans = np.array([s for some in w.spans for s in some], np.int32).reshape(-1, 2)
         width = self.cues[0].shape[1] if self.cues else 0
-        arrays = {
+        arrays: dict[str, npt.NDArray[Any]] = {
             "ids": _joined(w.ids), "piece_of": _joined(w.piece_of),
             "tokens": np.array([len(i) for i in w.ids], np.int64), "spans": spans,
             "segments": np.array([len(s) for s in w.spans], np.int64),

@@ -33,10 +33,13 @@ class Peer:
     """One model per head, each with the triggers as inputs or without, as `triggers` says.
 
     `triggers` of None lets two-fold cross-validation on the annotations choose for each head.
+    `balanced` weighs rare labels up; without it probabilities are those of the annotations.
     """
 
-    def __init__(self, labels: Labels, triggers: bool | None = None, seed: int = 7):
-        self.labels, self._seed = labels, seed
+    def __init__(
+        self, labels: Labels, triggers: bool | None = None, seed: int = 7, balanced: bool = True
+    ):
+        self.labels, self._seed, self._balanced = labels, seed, balanced
         self.triggers = dict.fromkeys(HEADS, triggers)
 
     def fit(self, examples: Sequence[Example], heard: Floats) -> "Peer":
@@ -48,10 +51,10 @@ class Peer:
         half = np.random.default_rng(self._seed).permutation(len(examples)) % HALVES
         for head, chosen in self.triggers.items():
             if chosen is None:
-                tried = [_crossed(head, x, wanted[head], half) for x in (plain, both)]
+                tried = [self._crossed(head, x, wanted[head], half) for x in (plain, both)]
                 self.triggers[head] = tried[1] > tried[0]
         self._models = {
-            head: _fitted(head, both if self.triggers[head] else plain, wanted[head])
+            head: self._fitted(head, both if self.triggers[head] else plain, wanted[head])
             for head in HEADS
         }
         return self
@@ -64,6 +67,24 @@ class Peer:
             head: model(both if self.triggers[head] else plain)
             for head, model in self._models.items()
         }
+
+    def _crossed(
+        self, head: str, x: sparse.csr_matrix, wanted: Floats, half: npt.NDArray[np.int64]
+    ) -> float:
+        """Return how well each half is told by a model of the others: micro-F1 + macro-F1."""
+        found = np.zeros_like(wanted)
+        for number in range(HALVES):
+            held = half == number
+            found[held] = self._fitted(head, x[~held], wanted[~held])(x[held])
+        if head == "sentiment":
+            weighed = found / np.array(best_weights(found, wanted), np.float32)
+            given = np.eye(wanted.shape[1], dtype=bool)[weighed.argmax(1)]
+        else:
+            given = found >= np.array(best_threshold(found, wanted), np.float32)
+        return micro_f1(given, wanted > 0.5) + float(f1(given, wanted > 0.5).mean())
+
+    def _fitted(self, head: str, x: sparse.csr_matrix, wanted: Floats) -> Model:
+        return _one_of(x, wanted) if head == "sentiment" else _each(x, wanted, self._balanced)
 
 
 def heard_in(cues: Floats, segmented: Segmented, texts: int) -> Floats:
@@ -111,24 +132,6 @@ def _beside(plain: sparse.csr_matrix, heard: Floats) -> sparse.csr_matrix:
     return sparse.hstack([plain, sparse.csr_matrix(heard) * HEARD], format="csr")
 
 
-def _crossed(head: str, x: sparse.csr_matrix, wanted: Floats, half: npt.NDArray[np.int64]) -> float:
-    """Return how well each half is told by a model of the others: micro-F1 + macro-F1."""
-    found = np.zeros_like(wanted)
-    for number in range(HALVES):
-        held = half == number
-        found[held] = _fitted(head, x[~held], wanted[~held])(x[held])
-    if head == "sentiment":
-        weighed = found / np.array(best_weights(found, wanted), np.float32)
-        given = np.eye(wanted.shape[1], dtype=bool)[weighed.argmax(1)]
-    else:
-        given = found >= np.array(best_threshold(found, wanted), np.float32)
-    return micro_f1(given, wanted > 0.5) + float(f1(given, wanted > 0.5).mean())
-
-
-def _fitted(head: str, x: sparse.csr_matrix, wanted: Floats) -> Model:
-    return _one_of(x, wanted) if head == "sentiment" else _each(x, wanted)
-
-
 def _one_of(x: sparse.csr_matrix, wanted: Floats) -> Model:
     """One choice of several. A class that is not among the annotations has probability 0."""
     present = np.flatnonzero(wanted.any(0))
@@ -144,11 +147,12 @@ def _one_of(x: sparse.csr_matrix, wanted: Floats) -> Model:
     return predict
 
 
-def _each(x: sparse.csr_matrix, wanted: Floats) -> Model:
-    """One yes or no per label, rare ones weighed up; one that never varies keeps its value."""
+def _each(x: sparse.csr_matrix, wanted: Floats, balanced: bool) -> Model:
+    """One yes or no per label; one that never varies keeps its value."""
     models = {
         column: LogisticRegression(
-            C=3.0, solver="liblinear", dual=True, class_weight="balanced", max_iter=1000,
+            C=3.0, solver="liblinear", dual=True, max_iter=1000,
+            class_weight="balanced" if balanced else None,
             random_state=0,
         ).fit(x, wanted[:, column] > 0.5)
         for column in range(wanted.shape[1])

@@ -29,7 +29,7 @@ from cxnlp.model.network import PAD, Network, Shape
 from cxnlp.model.tokens import Tokenizer
 from cxnlp.taxonomy import Taxonomy, load_taxonomy
 from cxnlp.training.augment import hasty
-from cxnlp.training.corpus import Example, read_annotated, read_plain, read_reviews
+from cxnlp.training.corpus import Example, read_annotated, read_plain, read_reviews, text_digest
 from cxnlp.training.losses import Targets
 from cxnlp.training.material import Material, material, save_arrays
 from cxnlp.training.optimise import Schedule, optimise
@@ -52,6 +52,7 @@ class Recipe(BaseModel):
     network: dict[str, int]
     plain: dict[str, int] = {}
     annotations: list[Path] = []
+    share: float = 1.0
     min_mentions: int = 5
     cut: int = 128
     soft: float = 0.4
@@ -137,10 +138,20 @@ def _vectors(recipe: Recipe, path: Path) -> None:
 
 
 def _teach(recipe: Recipe, data: Path, texts: list[str], path: Path) -> None:
-    from cxnlp.training.teacher import Teacher
+    """Keep the peer's labels of all reviews: soft labels for the network (distillation: Hinton et
+    al. 2015, arXiv:1503.02531)."""
+    from cxnlp.training.peer import Peer
 
-    teacher = Teacher(labels_of(recipe, data)).fit(annotations(recipe, data))
-    parts = [teacher.predict(texts[i : i + 4000]) for i in range(0, len(texts), 4000)]
+    heard = [
+        np.stack([cues.max(0, initial=0) > 0 for cues in Material.load(recipe.folder / name).cues])
+        for name in ("annotated.safetensors", "reviews.safetensors")
+    ]
+    teacher = Peer(labels_of(recipe, data), balanced=False)
+    teacher.fit(annotations(recipe, data), heard[0].astype(np.float32))
+    parts = [
+        teacher.predict(texts[at : at + 4000], heard[1][at : at + 4000].astype(np.float32))
+        for at in range(0, len(texts), 4000)
+    ]
     soft = {h: np.concatenate([p[h] for p in parts]).astype(np.float16) for h in parts[0]}
     save_arrays(soft, path)
 
@@ -196,7 +207,8 @@ def device() -> torch.device:
 def annotations(recipe: Recipe, data: Path) -> list[Example]:
     """Return what is annotated to learn from: the folder's, and the recipe's own files."""
     own = [e for path in recipe.annotations for e in read_annotated(path, data)]
-    return read_annotated(data / "annotated_train.jsonl") + own
+    every = read_annotated(data / "annotated_train.jsonl") + own
+    return [e for e in every if int(text_digest(e.text), 16) < recipe.share * 16**16]
 
 
 def labels_of(recipe: Recipe, data: Path) -> Labels:
