@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,7 @@ class Windows:
     spans: list[list[tuple[int, int]]]
 
 
+@lru_cache(maxsize=1)
 def read_reviews(folder: Path) -> list[Example]:
     """Return the rated reviews of a folder, cleaned, without those that say nothing."""
     rows = _rows(folder / "reviews.jsonl.gz")
