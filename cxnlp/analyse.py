@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cxnlp import clean, schema
-from cxnlp.config import Inference
+from cxnlp.config import Inference, bundled
 from cxnlp.errors import ModelError
 from cxnlp.fuse import fuse, hit_matrix
 from cxnlp.model.card import Card
@@ -228,12 +228,6 @@ def set_aside_duplicates(
         comments = comments.set_column(place, comments.schema.field(name), values)
     gone = comments["comment_id"].filter(repeated)
     return comments, mentions.filter(pc.invert(pc.is_in(mentions["comment_id"], gone)))
-
-
-def bundled(path: str | Path) -> Path:
-    """Return `path`, or if there is nothing there the same path in the project's own folder."""
-    beside = Path(__file__).resolve().parents[1] / path
-    return beside if not Path(path).exists() and beside.exists() else Path(path)
 
 
 def _scatter(rows: int, kept: np.ndarray, values: np.ndarray) -> np.ndarray:

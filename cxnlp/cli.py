@@ -90,7 +90,7 @@ def run(
     ] = None,
     direct: Annotated[bool, typer.Option("--direct", help="Without Prefect.")] = False,
 ) -> None:
-    """Run the nightly flow: ingest, analyse, measure."""
+    """Run the nightly flow: ingest, analyse, measure, report."""
     from cxnlp import night, show
     from cxnlp.config import load_settings
 
@@ -146,24 +146,61 @@ def analyze(
     show.one_file(output, counts)
 
 
-@app.command(epilog="Example: cxnlp evaluate samples/gold_part1.jsonl --json scores.json")
+@app.command(
+    epilog="Example: cxnlp evaluate samples/gold_part1.jsonl --json scores.json  |  "
+    "cxnlp evaluate GOLD --against OTHER_MODEL --by source --output out"
+)
 def evaluate(
-    gold: Annotated[Path, typer.Argument(help="Annotated comments (docs/annotation.md).")],
+    gold: Annotated[
+        Path | None, typer.Argument(help="Annotated comments (docs/annotation.md).")
+    ] = None,
     model: ModelOption = MODEL,
     taxonomy: TaxonomyOption = TAXONOMY,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write JSON.")] = None,
+    against: Annotated[Path | None, typer.Option(help="Another model, to compare with.")] = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(help="Scores apart by length, accents, emoji or a column of GOLD; repeat."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for the scores, mistakes and flips.")
+    ] = None,
+    behaviour: Annotated[
+        bool, typer.Option("--behaviour", help="Also the cases of tests/behaviour.")
+    ] = False,
+    record: Annotated[
+        bool, typer.Option("--record", help="Write which of them pass into the model's card.")
+    ] = False,
 ) -> None:
-    """Score a model against annotations."""
+    """Score a model against annotations, beside another one, or on cases of behaviour."""
     import json
 
     from cxnlp import show
     from cxnlp.analyse import Analyzer
-    from cxnlp.training.evaluate import evaluate as judge
 
-    scores = judge(gold, Analyzer.load(model, taxonomy))
+    if gold is None and (not behaviour or against or by or output):
+        raise UsageError("say which annotations with GOLD.jsonl (docs/annotation.md)")
+    if record and not behaviour:
+        raise UsageError("--record writes what --behaviour found: give both")
+    analyzer, found = Analyzer.load(model, taxonomy), {}
+    if gold is not None:
+        from cxnlp.training.evaluate import evaluate as judge
+
+        other = Analyzer.load(against, taxonomy) if against else None
+        found = judge(gold, analyzer, against=other, by=by or (), output=output)
+        show.scores(found)
+    if behaviour:
+        from cxnlp.training.behaviour import CASES, behave, load_cases
+
+        found["behaviour"] = behave(load_cases(CASES), analyzer)
+        show.behaviour(found["behaviour"])
+    if record:
+        from cxnlp.analyse import bundled
+        from cxnlp.training.describe import record as write_down
+
+        write_down(bundled(model), found["behaviour"])
     if json_file:
-        json_file.write_text(json.dumps(scores, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    show.scores(scores)
+        json_file.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
 @app.command(epilog="Example: cxnlp train configs/training/fr-mini.yaml --data data")
@@ -184,6 +221,29 @@ def train(
     run(recipe.load_recipe(config), data, step, typer.echo)
 
 
+@app.command(epilog="Example: cxnlp report output  |  cxnlp report output --output avis.html")
+def report(
+    warehouse: Annotated[str, typer.Argument(help="Warehouse folder or URL.")],
+    output: Annotated[
+        Path | None, typer.Option(help="Where to write it; otherwise WAREHOUSE/report.html.")
+    ] = None,
+    model: Annotated[Path, typer.Option(help="Model folder, for its measured scores.")] = MODEL,
+    taxonomy: Annotated[Path, typer.Option(help="Taxonomy file, for names.")] = TAXONOMY,
+) -> None:
+    """Write the report of a warehouse: one HTML file, in French, that fetches nothing."""
+    from cxnlp.config import bundled
+    from cxnlp.model.card import read_card
+    from cxnlp.report import write_report
+    from cxnlp.taxonomy import load_taxonomy
+    from cxnlp.warehouse import Warehouse
+
+    names = {lever.id: lever.label for lever in load_taxonomy(bundled(taxonomy)).levers}
+    card = read_card(bundled(model))
+    place = Warehouse(warehouse)
+    place.settle()
+    typer.echo(f"Report: {write_report(place, names, card, output)}")
+
+
 @app.command(
     epilog='Example: cxnlp query output "SELECT sentiment, count(*) FROM comments GROUP BY 1"'
 )
@@ -191,7 +251,7 @@ def query(
     warehouse: Annotated[str, typer.Argument(help="Warehouse folder or URL.")],
     sql: Annotated[str, typer.Argument(help="One SELECT over the tables.")],
     output: Annotated[
-        Path | None, typer.Option(help="Write .csv or .parquet instead of showing.")
+        Path | None, typer.Option(help="Write .csv, .xlsx or .parquet instead.")
     ] = None,
 ) -> None:
     """Ask the tables a question in SQL (DuckDB)."""

@@ -186,6 +186,12 @@ def load_settings(path: str | Path) -> Settings:
         raise ConfigError("\n".join(_sentence(path, e) for e in error.errors())) from error
 
 
+def bundled(path: str | Path) -> Path:
+    """Return `path`, or if there is nothing there the same path in the project's own folder."""
+    beside = Path(__file__).resolve().parents[1] / path
+    return beside if not Path(path).exists() and beside.exists() else Path(path)
+
+
 def _sentence(path: Path, error: Any) -> str:
     key = ".".join(str(part) for part in error["loc"]) or "(top level)"
     if error["type"] == "extra_forbidden":

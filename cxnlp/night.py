@@ -1,4 +1,4 @@
-"""The stages of a night as plain functions: ingest → analyse → measure.
+"""The stages of a night as plain functions: ingest → analyse → measure → report.
 
 Comes in: a `Night` (settings, warehouse, days). Goes out: counts; tables go to the warehouse.
 What is left to do is worked out from what is there (files not read yet, comments without labels
@@ -27,6 +27,7 @@ from cxnlp.invariants import check
 from cxnlp.metrics import measure as work_out
 from cxnlp.parts import UNDATED, Part, split
 from cxnlp.pseudonyms import author_key
+from cxnlp.report import NAME, write_report
 from cxnlp.taxonomy import Taxonomy
 from cxnlp.warehouse import Warehouse
 
@@ -280,6 +281,21 @@ def finish(
     return new
 
 
+def report(night: Night, analyzer: Analyzer) -> str:
+    """Write report.html from the tables as they are now, and return where it is.
+
+    Raises `WarehouseError` when that fails; the tables stay as they were published.
+    """
+    names = {lever.id: lever.label for lever in analyzer.taxonomy.levers}
+    try:
+        return write_report(night.warehouse, names, analyzer.card)
+    except Exception as error:
+        raise WarehouseError(
+            f"{night.warehouse.root}: the tables are complete, but {NAME} could not be made: "
+            f"{error}; once that is mended, `cxnlp report {night.settings.warehouse}` makes it"
+        ) from error
+
+
 def run(night: Night, analyzer: Analyzer | None = None) -> pa.Table:
     """Do a whole night in this process, without Prefect; return its row of `runs`.
 
@@ -289,7 +305,9 @@ def run(night: Night, analyzer: Analyzer | None = None) -> pa.Table:
         analyzer = analyzer or load_analyzer(night.settings)
         ingested = [ingest(night, source) for source in night.settings.sources]
         analysed = analyse(night, analyzer)
-        return finish(night, analyzer, ingested, analysed, measure(night, analyzer.taxonomy))
+        row = finish(night, analyzer, ingested, analysed, measure(night, analyzer.taxonomy))
+        report(night, analyzer)
+        return row
 
 
 def _latest(night: Night) -> pa.Table:

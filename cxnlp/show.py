@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cxnlp import schema
+from cxnlp import schema, show_scores
 from cxnlp.analyse import Analysis
 from cxnlp.config import Settings
 from cxnlp.errors import TaxonomyError, UsageError
@@ -23,6 +23,7 @@ _COLOURS = {"negatif": "red", "positif": "green", "mixte": "yellow", "neutre": "
 
 def night(settings: Settings, row: pa.Table) -> None:
     """Show what a run did, the tables with their rows, three mentions, and where all lies."""
+    from cxnlp.report import NAME
     from cxnlp.warehouse import Warehouse
 
     console, run = _console(), row.to_pylist()[0]
@@ -44,6 +45,7 @@ def night(settings: Settings, row: pa.Table) -> None:
     some = [both.slice(len(both) * k // 4, 1) for k in (1, 2, 3)] if len(both) > 3 else [mentions]
     for mention in pa.concat_tables(some).slice(0, 3).to_pylist():
         console.print(_mention(mention))
+    console.print(f"Report: {warehouse.root}/{NAME}")
     console.print(
         f"Tables: {warehouse.root}/tables  (SQL: duckdb -init {warehouse.root}/views.sql)"
     )
@@ -78,7 +80,7 @@ def comment(result: Analysis) -> None:
 
 
 def answer(table: pa.Table, output: Path | None) -> None:
-    """Show an answer of SQL, or write it as .csv or .parquet."""
+    """Show an answer of SQL, or write it as .csv, .xlsx or .parquet."""
     if output is None:
         shown = Table(*table.column_names, box=None, pad_edge=False)
         for row in table.slice(0, 200).to_pylist():
@@ -91,23 +93,28 @@ def answer(table: pa.Table, output: Path | None) -> None:
         raise UsageError(f"{output.parent}: no such folder; make it first")
     elif output.suffix == ".csv":
         _escaped(table).to_csv(output, index=False)
+    elif output.suffix == ".xlsx":
+        from cxnlp.sheet import write_sheet
+
+        write_sheet(table, output)
     elif output.suffix == ".parquet":
         import pyarrow.parquet as pq
 
         pq.write_table(table, output)
     else:
-        raise UsageError(f"{output}: write to .csv or .parquet")
+        raise UsageError(f"{output}: write to .csv, .xlsx or .parquet")
 
 
 def scores(found: dict[str, Any]) -> None:
-    """Show the scores of a model, head by head."""
-    table = Table("measure", "score", "95 % interval", box=None, pad_edge=False)
-    for name, value in found["scores"].items():
-        low, high = found["intervals"][name]
-        table.add_row(name, f"{value:.3f}", f"{low:.3f} – {high:.3f}")
-    console = _console()
-    console.print(f"{found['model']}, {found['comments']} comments of {found['gold']}")
-    console.print(table)
+    """Show what an evaluation found."""
+    for part in show_scores.parts(found):
+        _console().print(part)
+
+
+def behaviour(found: dict[str, Any]) -> None:
+    """Show which cases of behaviour pass."""
+    for part in show_scores.behaviour(found):
+        _console().print(part)
 
 
 def taxonomy(file: Path) -> None:

@@ -142,6 +142,17 @@ class Warehouse:
         present = {path.removeprefix("tables/") for path in found}
         return views.statements(self._files.where("tables"), present)
 
+    def put_beside(self, name: str, data: bytes) -> str:
+        """Put a file beside the tables, whole or not at all, and return where it is."""
+        try:
+            self._files.write(f"{name}.part", data)
+            self._files.replace(f"{name}.part", name)
+        except OSError as error:
+            raise WarehouseError(
+                f"{self._files.where(name)}: cannot be written: {error}"
+            ) from error
+        return self._files.where(name)
+
     def stage_shard(self, name: str, comments: pa.Table, mentions: pa.Table) -> None:
         """Keep what was made of one shard, exactly as given, until `drop_shards`."""
         for kind, data in (("mentions", mentions), ("comments", comments)):

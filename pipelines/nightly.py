@@ -1,4 +1,4 @@
-"""The nightly flow: ingest → analyse → measure, top to bottom.
+"""The nightly flow: ingest → analyse → measure → report, top to bottom.
 
 Comes in: the path of a configuration, and the days to analyse if not all. Goes out: the run's
 row of `runs`. Left out: what the stages do (`cxnlp.night`).
@@ -30,4 +30,6 @@ def nightly(
         ingested = [tasks.ingest(tonight, source) for source in settings.sources]
         analysed = tasks.analyse(tonight, analyzer)
         measured = tasks.measure(tonight, analyzer)
-        return tasks.finish(tonight, analyzer, ingested, analysed, measured)
+        row = tasks.finish(tonight, analyzer, ingested, analysed, measured)
+        tasks.write_report(tonight, analyzer)
+        return row

@@ -69,6 +69,14 @@ def finish(
     return row
 
 
+@task(task_run_name="rapporter", cache_policy=NO_CACHE, persist_result=False)
+def write_report(tonight: night.Night, analyzer: Analyzer) -> str:
+    """Write report.html; return where it is."""
+    place = night.report(tonight, analyzer)
+    get_run_logger().info("%s", place)
+    return place
+
+
 def report(row: pa.Table) -> str:
     """Return the run's row of `runs` as a markdown table."""
     meanings = {column.name: column.meaning for column in schema.RUNS.columns}

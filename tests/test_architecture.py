@@ -24,10 +24,13 @@ DOORS = {
     "safetensors": ("cxnlp/model/", "cxnlp/training/"),
     "spacy": ("cxnlp/segment.py",),
     "prefect": ("pipelines/",),
-    "duckdb": ("cxnlp/metrics/", "cxnlp/report/"),
+    "duckdb": ("cxnlp/metrics/",),
+    "jinja2": ("cxnlp/report/",),
+    "openpyxl": ("cxnlp/sheet.py",),
     "sklearn": ("cxnlp/training/teacher.py", "cxnlp/training/peer.py"),
 }
-HEAVY = ("torch", "transformers", "spacy", "prefect", "duckdb", "pandas", "sklearn", "pyarrow")
+HEAVY = ("torch", "transformers", "spacy", "prefect", "duckdb", "pandas", "sklearn", "pyarrow",
+         "jinja2", "openpyxl")  # fmt: skip
 # Each row may import from its own and from those above it.
 LAYERS = (
     {"errors", "version"},
@@ -36,6 +39,8 @@ LAYERS = (
     {"fuse", "analyse"},
     {"ingest", "storage", "journal", "parts", "views", "warehouse", "invariants", "metrics",
      "report", "training"},
+    {"sheet"},
+    {"show_scores"},
     {"night", "onefile", "show"},
     {"cli", "pipelines"},
 )  # fmt: skip
