@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cxnlp.cli_evaluate import MODEL, TAXONOMY, ModelOption, TaxonomyOption, evaluate
 from cxnlp.errors import CxnlpError, UsageError
 from cxnlp.version import __version__
 
@@ -41,11 +42,8 @@ app.add_typer(taxonomy_app, name="taxonomy")
 app.add_typer(models_app, name="models")
 
 DAY: dict[str, Any] = {"formats": ["%Y-%m-%d"], "metavar": "DAY"}
-ModelOption = Annotated[Path, typer.Option(help="Model folder.")]
-TaxonomyOption = Annotated[Path, typer.Option(help="Taxonomy file.")]
 _INTERRUPTED = 130
 _WRONG_PATH = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
-MODEL, TAXONOMY = Path("models/cxnlp-fr-mini"), Path("configs/taxonomy.yaml")
 
 
 def main() -> None:
@@ -146,61 +144,10 @@ def analyze(
     show.one_file(output, counts)
 
 
-@app.command(
+app.command(
     epilog="Example: cxnlp evaluate samples/gold_part1.jsonl --json scores.json  |  "
     "cxnlp evaluate GOLD --against OTHER_MODEL --by source --output out"
-)
-def evaluate(
-    gold: Annotated[
-        Path | None, typer.Argument(help="Annotated comments (docs/annotation.md).")
-    ] = None,
-    model: ModelOption = MODEL,
-    taxonomy: TaxonomyOption = TAXONOMY,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Also write JSON.")] = None,
-    against: Annotated[Path | None, typer.Option(help="Another model, to compare with.")] = None,
-    by: Annotated[
-        list[str] | None,
-        typer.Option(help="Scores apart by length, accents, emoji or a column of GOLD; repeat."),
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option(help="Folder for the scores, mistakes and flips.")
-    ] = None,
-    behaviour: Annotated[
-        bool, typer.Option("--behaviour", help="Also the cases of tests/behaviour.")
-    ] = False,
-    record: Annotated[
-        bool, typer.Option("--record", help="Write which of them pass into the model's card.")
-    ] = False,
-) -> None:
-    """Score a model against annotations, beside another one, or on cases of behaviour."""
-    import json
-
-    from cxnlp import show
-    from cxnlp.analyse import Analyzer
-
-    if gold is None and (not behaviour or against or by or output):
-        raise UsageError("say which annotations with GOLD.jsonl (docs/annotation.md)")
-    if record and not behaviour:
-        raise UsageError("--record writes what --behaviour found: give both")
-    analyzer, found = Analyzer.load(model, taxonomy), {}
-    if gold is not None:
-        from cxnlp.training.evaluate import evaluate as judge
-
-        other = Analyzer.load(against, taxonomy) if against else None
-        found = judge(gold, analyzer, against=other, by=by or (), output=output)
-        show.scores(found)
-    if behaviour:
-        from cxnlp.training.behaviour import CASES, behave, load_cases
-
-        found["behaviour"] = behave(load_cases(CASES), analyzer)
-        show.behaviour(found["behaviour"])
-    if record:
-        from cxnlp.analyse import bundled
-        from cxnlp.training.describe import record as write_down
-
-        write_down(bundled(model), found["behaviour"])
-    if json_file:
-        json_file.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", "utf-8")
+)(evaluate)
 
 
 @app.command(epilog="Example: cxnlp train configs/training/fr-mini.yaml --data data")

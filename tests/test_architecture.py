@@ -42,6 +42,7 @@ LAYERS = (
     {"sheet"},
     {"show_scores"},
     {"night", "onefile", "show"},
+    {"cli_evaluate"},
     {"cli", "pipelines"},
 )  # fmt: skip
 FILES = sorted([*ROOT.glob("cxnlp/**/*.py"), *ROOT.glob("pipelines/**/*.py")])

@@ -239,6 +239,7 @@ def _sides(examples: list[Example], mentions: pa.Table) -> Ints:
             near = found.get((row, m.touchpoint))
             if near:
                 middle = (m.start + m.end) // 2
-                given = min(near, key=lambda one, at=middle: abs(one[0] - at))[1]
+                gaps = [abs(place - middle) for place, _ in near]
+                given = near[gaps.index(min(gaps))][1]
                 sides[row, number[m.polarity], number[given]] += 1
     return sides
