@@ -26,6 +26,8 @@ _RANGES: Final = {
     "score": (-1, 1),
     "low": (-1, 1),
     "high": (-1, 1),
+    "gap": (-1, 1),
+    "coverage": (0, 1),
 }
 _NAMES: Final = schema.COMMENTS.names
 _LABELS: Final = _NAMES[_NAMES.index("sentiment") : _NAMES.index("needs_review") + 1]
@@ -60,7 +62,7 @@ def check(warehouse: Warehouse, stages: Mapping[str, str], levers: Collection[st
         problems += [f"comments of {here}: {problem}" for problem in found]
         found = [*_of_rows(mentions, schema.MENTIONS, known), *_of_mentions(mentions, comments)]
         problems += [f"mentions of {here}: {problem}" for problem in found]
-    for table in (schema.TOUCHPOINT_SCORES, schema.SENTIMENT_TREND, schema.EMOTION_TREND):
+    for table in schema.METRICS:
         found = [*_of_rows(warehouse.read(table), table, known)]
         problems += [f"{table.name}: {problem}" for problem in found]
     return problems
@@ -114,9 +116,12 @@ def _of_rows(
     data: pa.Table, table: schema.Table, known: Mapping[str, Collection[str]]
 ) -> Iterator[str]:
     key = data[table.key[-1]]
-    sentiments = schema.POLARITIES if table is schema.MENTIONS else schema.SENTIMENTS
+    sentiments = {
+        schema.MENTIONS: schema.POLARITIES,
+        schema.REPLY_SUMMARY: (*schema.SENTIMENTS, "tous"),
+    }.get(table, schema.SENTIMENTS)
     for name, labels in {**known, "sentiment": sentiments}.items():
-        if name in table.names:
+        if name in table.names and not pa.types.is_integer(data[name].type):  # a count
             values = data[name]
             if pa.types.is_list(values.type):
                 values = pc.list_flatten(values)

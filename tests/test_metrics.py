@@ -1,6 +1,7 @@
 """The metrics of a dozen comments are those that a person worked out."""
 
 import datetime as dt
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +60,13 @@ def publish(root: str, comments: list[dict[str, Any]], mentions: list[dict[str, 
         warehouse.publish(parts, run_id="r1", metadata={})
 
 
+@functools.cache
+def measured(root: str, shrink: float = 20) -> dict[schema.Table, pa.Table]:
+    return measure(root, touchpoints(level="facilite"), config.Metrics(shrink=shrink))
+
+
 def scores(root: str, shrink: float = 20, **where: str) -> dict[str, dict[str, Any]]:
-    table = measure(root, touchpoints(), config.Metrics(shrink=shrink))[schema.TOUCHPOINT_SCORES]
+    table = measured(root, shrink)[schema.TOUCHPOINT_SCORES]
     return {
         row["touchpoint"]: row
         for row in table.to_pylist()
@@ -69,7 +75,7 @@ def scores(root: str, shrink: float = 20, **where: str) -> dict[str, dict[str, A
 
 
 def trend(root: str, table: schema.Table, day: str, source: str = "avis") -> list[dict[str, Any]]:
-    found = measure(root, touchpoints(), config.Metrics())[table].to_pylist()
+    found = measured(root)[table].to_pylist()
     when = dt.date.fromisoformat(day)
     return [row for row in found if (row["day"], row["source"]) == (when, source)]
 
@@ -136,6 +142,25 @@ def test_a_touchpoint_carries_the_stage_of_the_taxonomy(root: str) -> None:
     assert scores(root)["prix"]["stage"] == "achat"
 
 
+def test_a_touchpoint_carries_the_frames_of_the_taxonomy(root: str) -> None:
+    assert {row["level"] for row in scores(root).values()} == {"facilite"}
+
+
+def test_a_share_of_a_day_has_the_interval_of_wilson(root: str) -> None:
+    # 1 of 2: (1 + 1.3528 ± 1.6449·√(1·1/2 + 0.6764)) / (2 + 2.7055) = 0.5 ± 0.37914
+    found = [row for row in trend(root, schema.SENTIMENT_TREND, AUGUST) if row["n"]]
+    assert [(row["low"], row["high"]) for row in found] == [
+        (pytest.approx(0.12086, abs=1e-5), pytest.approx(0.87914, abs=1e-5))
+    ] * 2
+
+
+def test_a_mean_of_a_day_has_an_interval(root: str) -> None:
+    # c1 0.0, c2 0.8: s² = (0.64 − 0.64 / 2 + 1) / 2 = 0.66; 1.645·√(0.66 / 2) = 0.94490
+    found = trend(root, schema.SENTIMENT_TREND, AUGUST)[0]
+    assert found["mean_low"] == pytest.approx(0.4 - 0.94490, abs=1e-5)
+    assert found["mean_high"] == 1
+
+
 def test_sentiments_of_a_day_are_counted_also_at_zero(root: str) -> None:
     found = trend(root, schema.SENTIMENT_TREND, AUGUST)
     assert {row["sentiment"]: (row["n"], row["share"]) for row in found} == {
@@ -163,7 +188,7 @@ def test_sources_of_a_day_are_apart(root: str) -> None:
 
 
 def test_rows_come_in_the_order_of_their_table(root: str) -> None:
-    for table, data in measure(root, touchpoints(), config.Metrics()).items():
+    for table, data in measured(root).items():
         order = [(name, "ascending") for name in table.order]
         assert data.equals(data.sort_by(order))
 
@@ -185,9 +210,7 @@ def test_the_order_of_the_comments_changes_nothing(root: str, tmp_path: Path) ->
 
 def test_an_object_store_is_measured_the_same(root: str) -> None:
     publish("memory://metrics", COMMENTS, Warehouse(root).read(schema.MENTIONS).to_pylist())
-    assert measure("memory://metrics", touchpoints(), config.Metrics()) == measure(
-        root, touchpoints(), config.Metrics()
-    )
+    assert measured("memory://metrics") == measured(root)
 
 
 def test_a_query_sees_every_table_and_gives_utc(root: str) -> None:

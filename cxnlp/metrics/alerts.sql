@@ -1,13 +1,13 @@
 -- One row: a day on which a touchpoint is outside its own history.
 --
--- Unit: a comment and a touchpoint (`daily.sql`), all brands and sources together; comments without
--- a day are in no count. History: the 56 days before (8 whole weeks), days without a comment being
--- 0; the first 28 days of the tables have no alert.
+-- Unit: a comment and a touchpoint (`daily.sql`), all brands and sources together; comments
+-- without a day are in no count. History: the 56 days before (8 whole weeks), a day without a
+-- comment being 0; the first 28 days of the tables have no alert.
 --
 --   usual_n     median of the daily n of the history
---   volume_z    the lesser of two: (n − usual_n) / (1.4826 · MAD) of the history, because an earlier
---               peak shall not hide the next one, and 2 · (√(n + 3/8) − √(usual_n + 3/8)), what
---               chance alone gives of small numbers (Poisson; Anscombe 1948)
+--   volume_z    the lesser of two: (n − usual_n) / (1.4826 · MAD) of the history (robust: an
+--               earlier peak shall not hide the next one), and
+--               2 · (√(n + 3/8) − √(usual_n + 3/8)), what chance alone gives (Poisson; Anscombe 1948)
 --   usual_mean  mean x over the history, s² the variance of x there
 --   low, high   mean ± 1.645 · √(s² / n), within −1 and 1; without history s² is 1
 --   sentiment_z (mean − usual_mean) / √(s² / n + s² / N), N units in the history

@@ -9,8 +9,8 @@
 -- Unit: a comment, however often it has the term.
 --
 --   log_odds  δ = ln((n + α) / (N + A − n − α)) − ln((n' + α) / (N' + A − n' − α))
---             n of N comments of the month, n' of N' before; prior: A = 500 comments in which the
---             term is as frequent as in all, α = A · (n + n') / (N + N')
+--             n of N comments of the month, n' of N' before; prior: A = 50 comments in which the
+--             term is as frequent as in all, α = A · (n + n') / (N + N'), at least 0.5
 --             n' is standardised: the share before is that of each source, weighted by its part of
 --             the month's comments, so that a month with more of one source has no news by that
 --             alone; a source that has no comments before is left out of its first month
@@ -86,24 +86,28 @@ worded AS MATERIALIZED (
                         regexp_replace(
                             regexp_replace(
                                 replace(lower(text), '’', ''''),
-                                '(^|[^\p{L}])(?:[cdjlmnst]|aujourd|qu|jusqu|lorsqu|puisqu|quoiqu)''', '\1 ', 'g'
+                                '(^|[^\p{L}])(?:[cdjlmnst]|aujourd|(?:jus|lors|puis|quoi)?qu)''',
+                                '\1 ', 'g'
                             ),
                             '[^\p{L}\s-]+', ' | ', 'g'
                         ),
                         '\s+', '  ', 'g'
                     ) || ' ',
-                    ' (a|à|afin|ai|aie|ainsi|alors|après|as|assez|au|aucun|aucune|aurait|aussi|autant'
-                    || '|autre|autres|aux|avaient|avais|avait|avant|avec|avez|avoir|avons|bien|bonjour|bonsoir|car|ce'
-                    || '|ceci|cela|celle|celles|celui|ces|cet|cette|ceux|chaque|chez|comme|comment|conseille|contre|cordialement'
-                    || '|dans|de|depuis|des|deux|devant|donc|dont|du|elle|elles|en|encore|entre|es|est|et'
-                    || '|étaient|étais|était|été|êtes|étions|être|eu|eux|fait|faire|faut|fois|font|furent'
-                    || '|fut|hui|ici|il|ils|jamais|je|la|là|le|les|leur|leurs|lors|lui|ma|mais|madame|malgré|me|merci|même'
-                    || '|mes|moi|moins|mon|monsieur|ne|ni|non|nos|notre|nous|on|ont|ou|où|par|parce|pas|pendant|peu'
-                    || '|peut|peux|plus|plusieurs|plutôt|pour|pourquoi|près|puis|quand|que|quel|quelle'
-                    || '|quelles|quelque|quelques|quels|qui|quoi|recommande|recommander|rien|sa|sans|se|sera|serait|ses|si|soit'
-                    || '|sommes|son|sont|sous|suis|sur|surtout|ta|tant|te|tel|telle|tes|toi|ton|toujours'
-                    || '|tous|tout|toute|toutes|trop|très|tu|un|une|va|vais|vers|voici|voilà|vont|vos|votre'
-                    || '|vous|vraiment|vu|y|ça|où) ',
+                    ' (a|afin|ai|aie|ainsi|alors|après|as|assez|au|aucun|aucune|aurait'
+                    || '|aussi|autant|autre|autres|aux|avaient|avais|avait|avant|avec|avez'
+                    || '|avoir|avons|bien|bonjour|bonsoir|car|ce|ceci|cela|celle|celles'
+                    || '|celui|ces|cet|cette|ceux|chaque|chez|comme|comment|conseille|contre'
+                    || '|cordialement|dans|de|depuis|des|deux|devant|donc|dont|du|elle|elles'
+                    || '|en|encore|entre|es|est|et|eu|eux|faire|fait|faut|fois|font|furent'
+                    || '|fut|hui|ici|il|ils|jamais|je|la|le|les|leur|leurs|lors|lui|là|ma'
+                    || '|madame|mais|malgré|me|merci|mes|moi|moins|mon|monsieur|même|ne|ni'
+                    || '|non|nos|notre|nous|on|ont|ou|où|par|parce|pas|pendant|peu|peut|peux'
+                    || '|plus|plusieurs|plutôt|pour|pourquoi|près|puis|quand|que|quel|quelle'
+                    || '|quelles|quelque|quelques|quels|qui|quoi|recommande|recommander|rien'
+                    || '|sa|sans|se|sera|serait|ses|si|soit|sommes|son|sont|sous|suis|sur'
+                    || '|surtout|ta|tant|te|tel|telle|tes|toi|ton|toujours|tous|tout|toute'
+                    || '|toutes|trop|très|tu|un|une|va|vais|vers|voici|voilà|vont|vos|votre'
+                    || '|vous|vraiment|vu|y|à|ça|étaient|étais|était|étions|été|êtes|être) ',
                     ' _\1 ', 'g'
                 )
             ),
@@ -197,7 +201,7 @@ weighed AS (
         comments_before,
         coalesce(n_before, 0) AS n_before,
         coalesce(expected, 0) / comments * comments_before AS standard,
-        500.0 * (n + standard) / (comments + comments_before) AS a
+        greatest(50.0 * (n + standard) / (comments + comments_before), 0.5) AS a
     FROM current
     JOIN months USING (period)
     LEFT JOIN before USING (period, term)
@@ -206,8 +210,8 @@ weighed AS (
 scored AS (
     SELECT
         *,
-        ln((n + a) / (comments + 500 - n - a))
-        - ln((standard + a) / (comments_before + 500 - standard - a)) AS log_odds,
+        ln((n + a) / (comments + 50 - n - a))
+        - ln((standard + a) / (comments_before + 50 - standard - a)) AS log_odds,
         sqrt(1 / (n + a) + 1 / (standard + a)) AS error
     FROM weighed
 ),

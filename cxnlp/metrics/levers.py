@@ -43,10 +43,11 @@ def _of_group(sums: pa.Table, levers: Sequence[str]) -> Iterator[dict[str, Any]]
         ((sums[name].to_numpy()[:, None] >> bits) & 1).astype(float)
         for name in ("spoken", "badly", "well")
     )
-    enough = n.sum() >= _LEAST
-    none: list[Floats | None] = [None] * 2 * len(levers)
-    plain = solve(spoken, n, total, squares) if enough else none
-    sided = solve(np.concatenate([badly, well], 1), n, total, squares) if enough else none
+    plain: list[Floats | None] = [None] * len(levers)
+    sided = plain * 2
+    if n.sum() >= _LEAST:
+        plain = solve(spoken, n, total, squares)
+        sided = solve(np.concatenate([badly, well], 1), n, total, squares)
     for i, lever in enumerate(levers):
         with_it, without = spoken[:, i], 1 - spoken[:, i]
         if not with_it @ n:

@@ -6,8 +6,9 @@
 --   addressed     those whose triggers the reply holds (`reply_touchpoints`, found at analysis)
 --   coverage      addressed / negative_touchpoints; null when there are none
 --   tone          `defensif`, `excuse`, `remerciement`, `neutre`: the first whose words are there
---   same_reply    comments of the brand whose reply is the same, once words that begin with a capital
---                 (names, places, the start of a sentence), figures and line breaks are left out
+--   same_reply    comments of the brand whose reply is the same, once words that begin with a
+--                 capital (names, places, the start of a sentence), figures and line breaks are
+--                 left out
 --   boilerplate   same_reply ≥ 3
 --   personalised  no boilerplate, and it holds a trigger of a touchpoint the comment speaks of
 --
