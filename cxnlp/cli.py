@@ -174,8 +174,10 @@ def report(
     output: Annotated[
         Path | None, typer.Option(help="Where to write it; otherwise WAREHOUSE/report.html.")
     ] = None,
-    model: Annotated[Path, typer.Option(help="Model folder, for its measured scores.")] = MODEL,
-    taxonomy: Annotated[Path, typer.Option(help="Taxonomy file, for names.")] = TAXONOMY,
+    model: Annotated[
+        Path | None, typer.Option(help="Model folder, for its measured scores.")
+    ] = None,
+    taxonomy: Annotated[Path | None, typer.Option(help="Taxonomy file, for names.")] = None,
 ) -> None:
     """Write the report of a warehouse: one HTML file, in French, that fetches nothing."""
     from cxnlp.config import bundled
@@ -184,8 +186,10 @@ def report(
     from cxnlp.taxonomy import load_taxonomy
     from cxnlp.warehouse import Warehouse
 
-    names = {lever.id: lever.label for lever in load_taxonomy(bundled(taxonomy)).levers}
-    card = read_card(bundled(model))
+    folder, file = bundled(model or MODEL), bundled(taxonomy or TAXONOMY)
+    card = read_card(folder) if model or folder.is_dir() else None
+    levers = load_taxonomy(file).levers if taxonomy or file.is_file() else ()
+    names = {lever.id: lever.label for lever in levers}
     place = Warehouse(warehouse)
     place.settle()
     typer.echo(f"Report: {write_report(place, names, card, output)}")

@@ -135,7 +135,7 @@ def share_interval(x: int, n: int) -> tuple[float, float]:
 
     >>> low, high = share_interval(3, 10)
     >>> round(low, 3), round(high, 3)
-    (0.127, 0.559)
+    (0.127, 0.558)
     """
     middle, half = x + 1.352772, 1.6448536 * sqrt(x * (n - x) / n + 0.676386)
     return max((middle - half) / (n + 2.705543), 0), min((middle + half) / (n + 2.705543), 1)

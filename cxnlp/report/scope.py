@@ -116,9 +116,8 @@ def _stage(
     }  # fmt: skip
     if row["ties"]:
         base["ties"] = f"à égalité avec {fr.listed([names.get(t, t) for t in row['ties']])}"
-    if row["touchpoints"] > 1:
-        base["mean"] = f"moyenne de ses {row['touchpoints']} points de contact : " \
-                       f"{fr.note(row['mean'])}"  # fmt: skip
+    if row["mean_minus_min"] > 0:
+        base["mean"] = f"moyenne de l’étape{fr.THIN}: {fr.note(row['mean'])}"
     return base
 
 
