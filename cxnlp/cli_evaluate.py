@@ -42,6 +42,7 @@ def evaluate(
     """Score a model against annotations, beside another one, or on cases of behaviour."""
     from cxnlp import show
     from cxnlp.analyse import Analyzer
+    from cxnlp.config import bundled
 
     if gold is None and (not behaviour or against or by or output):
         raise UsageError("say which annotations with GOLD.jsonl (docs/annotation.md)")
@@ -54,17 +55,17 @@ def evaluate(
 
         other = Analyzer.load(against, taxonomy) if against else None
         found = judge(gold, analyzer, against=other, by=by or (), output=output)
-        show.scores(found)
     if behaviour:
-        from cxnlp.analyse import bundled
         from cxnlp.training.behaviour import CASES, behave, load_cases
 
         found["behaviour"] = behave(load_cases(bundled(CASES)), analyzer)
-        show.behaviour(found["behaviour"])
     if record:
-        from cxnlp.analyse import bundled
         from cxnlp.training.describe import record as write_down
 
         write_down(bundled(model), found["behaviour"])
     if json_file:
         json_file.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    if gold is not None:
+        show.scores(found)
+    if behaviour:
+        show.behaviour(found["behaviour"])

@@ -1,23 +1,32 @@
-"""A trained model folder → its scores in `card.yaml` and a `README.md` for people.
+"""A trained model folder → its scores and behaviour in `card.yaml` and a `README.md` for people.
 
-Comes in: a model folder, the recipe it came from, dev annotations. Goes out: the same folder,
-described. Weights are not touched.
+Comes in: a model folder, the recipe it came from, dev annotations, or what cases of behaviour
+found. Goes out: the same folder, described. Weights are not touched.
 """
 
 import platform
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from cxnlp.analyse import Analyzer
+from cxnlp.config import bundled
 from cxnlp.model.card import Card, read_card, write_card
+from cxnlp.training.behaviour import CASES, behave, load_cases
 from cxnlp.training.evaluate import evaluate
 from cxnlp.training.recipe import Recipe
 
+_BEHAVIOUR = "## Behaviour\n\n"  # the last section
+
 
 def describe(recipe: Recipe, folder: Path, dev: Path, command: str) -> Card:
-    """Score the model on `dev`, where its thresholds were chosen, and write what it is."""
-    found = evaluate(dev, Analyzer.load(folder, recipe.taxonomy))
+    """Score the model on `dev`, where its thresholds were chosen, and write what it is.
+
+    What it does with the cases of behaviour is written beside, where they are at hand (a clone).
+    """
+    analyzer = Analyzer.load(folder, recipe.taxonomy)
+    found = evaluate(dev, analyzer)
     card = read_card(folder)
     measured = {
         "gold": f"{found['gold']} ({found['comments']} comments; thresholds were chosen on them)",
@@ -26,14 +35,30 @@ def describe(recipe: Recipe, folder: Path, dev: Path, command: str) -> Card:
         "command": command,
         "values": {name: round(value, 3) for name, value in found["scores"].items()},
         "intervals_95": {n: [round(v, 3) for v in some] for n, some in found["intervals"].items()},
+        "calibration_error": {n: round(one["ece"], 3) for n, one in found["reliability"].items()},
     }
     about: dict[str, Any] = {**card.about, **recipe.about, "scores": measured}
-    written = write_card(
-        folder,
-        Card(card.name, card.labels, card.thresholds, card.temperatures, card.cleaning,
-             lexicon=card.lexicon, about=about),
-    )  # fmt: skip
+    written = write_card(folder, replace(card, about=about))
     (folder / "README.md").write_text(_readme(written, found), encoding="utf-8")
+    cases = bundled(CASES)
+    return record(folder, behave(load_cases(cases), analyzer)) if cases.is_file() else written
+
+
+def record(folder: Path, behaved: dict[str, Any]) -> Card:
+    """Write which cases of behaviour the model passes into its card and its README."""
+    card = read_card(folder)
+    kept = ("model", "cases", "passed", "capabilities")
+    told = {
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "command": "cxnlp evaluate --behaviour --record",
+        **{key: behaved[key] for key in kept},
+        "failures": sorted(behaved["failures"]),
+    }
+    written = write_card(folder, replace(card, about={**card.about, "behaviour": told}))
+    readme = folder / "README.md"
+    text = readme.read_text(encoding="utf-8") if readme.is_file() else f"# {card.name}\n"
+    before = text.partition(_BEHAVIOUR)[0].rstrip("\n")
+    readme.write_text(f"{before}\n\n{_behaviour(told)}", encoding="utf-8")
     return written
 
 
@@ -62,12 +87,33 @@ def _readme(card: Card, found: dict[str, Any]) -> str:
             f"{scores['intervals_95'][name][1]:.3f} |"
             for name, value in scores["values"].items()
         ),
-        "", "## F1 per label", "", "| head | label | F1 | in gold | found |",
-        "| --- | --- | --- | --- | --- |",
+        "", "Calibration error (ECE; the guide to every figure is docs/evaluation.md): "
+        + ", ".join(f"{n} {v:.3f}" for n, v in scores["calibration_error"].items()) + ".",
+        "", "## Each label", "",
+        "| head | label | F1 | 95 % interval | precision | recall | in gold | found |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
         *(
-            f"| {head} | {name} | {one['f1']:.2f} | {one['gold']} | {one['found']} |"
+            f"| {head} | {name} | {one['f1']:.2f} | {_between(one['interval'])} | "
+            f"{one['precision']:.2f} | {one['recall']:.2f} | {one['gold']} | {one['found']} |"
             for head, some in found["per_label"].items()
             for name, one in some.items()
         ),
     ]  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+def _between(values: list[float]) -> str:
+    return f"{values[0]:.2f} – {values[1]:.2f}" if values else "–"
+
+
+def _behaviour(told: dict[str, Any]) -> str:
+    lines = [
+        f"{_BEHAVIOUR}{told['passed']} of {told['cases']} cases written for this project pass, "
+        f"{told['date']}: `{told['command']}`.",
+        "They are hard on purpose and are not a sample of comments; read which fail.",
+        "", "| capability | passed | of | known failures |", "| --- | --- | --- | --- |",
+    ]  # fmt: skip
+    for name, (passed, of) in told["capabilities"].items():
+        failed = [i.rpartition("-")[2] for i in told["failures"] if i.rpartition("-")[0] == name]
+        lines.append(f"| {name} | {passed} | {of} | {', '.join(failed) or '–'} |")
     return "\n".join(lines) + "\n"
