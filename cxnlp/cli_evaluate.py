@@ -40,14 +40,14 @@ def evaluate(
     ] = False,
 ) -> None:
     """Score a model against annotations, beside another one, or on cases of behaviour."""
-    from cxnlp import show
-    from cxnlp.analyse import Analyzer
-    from cxnlp.config import bundled
-
     if gold is None and (not behaviour or against or by or output):
         raise UsageError("say which annotations with GOLD.jsonl (docs/annotation.md)")
     if record and not behaviour:
         raise UsageError("--record writes what --behaviour found: give both")
+    from cxnlp import show
+    from cxnlp.analyse import Analyzer
+    from cxnlp.config import bundled
+
     analyzer = Analyzer.load(model, taxonomy)
     found: dict[str, Any] = {}
     if gold is not None:
