@@ -1,7 +1,14 @@
 """The classical peer, on sentences made here."""
 
+import gzip
+import json
+import runpy
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
+from conftest import ROOT
 
 from cxnlp import schema
 from cxnlp.model.card import Labels
@@ -112,3 +119,47 @@ def test_half_stars_are_rounded_up() -> None:
         ["bien"]
     )
     assert np.flatnonzero(found[0]).tolist() == [0, 3]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A training folder: 60 comments to learn, 20 to judge, the same texts with marks."""
+    rows = [
+        {
+            "id": e.id, "text": e.text, "s": e.sentiment, "e": list(e.emotions), "i": [],
+            "m": [{"q": e.text[:5], "t": ("attente_caisse", "prix_tarif")[i % 2], "l": ["offre"],
+                   "p": "neutre"}],
+            "rating": 1 + i % 5,
+        }
+        for i, e in enumerate(EXAMPLES)
+    ]  # fmt: skip
+    for name, some in (("train", rows), ("dev", rows[::3])):
+        text = "\n".join(json.dumps(row, ensure_ascii=False) for row in some)
+        (tmp_path / f"annotated_{name}.jsonl").write_text(text, encoding="utf-8")
+    with gzip.open(tmp_path / "reviews.jsonl.gz", "wt", encoding="utf-8") as file:
+        for i, row in enumerate(rows):
+            file.write(json.dumps({"text": f"{row['text']} {i}", "rating": row["rating"]}) + "\n")
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_the_benchmark_puts_peer_and_model_side_by_side(
+    data: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    output = data / "peer.json"
+    monkeypatch.setattr(sys, "argv", [
+        "bench_peer.py", "--data", str(data), "--model", str(tiny_model), "--train-only",
+        "--output", str(output),
+    ])  # fmt: skip
+    runpy.run_path(str(ROOT / "benchmarks" / "bench_peer.py"), run_name="__main__")
+    found = json.loads(output.read_text("utf-8"))
+    for way in ("thresholds_on_dev", "thresholds_on_other_folds"):
+        theirs = found[way]["peer"]["scores"]["sentiment_accuracy"]
+        difference = found[way]["difference"]["differences"]["sentiment_accuracy"]["difference"]
+        assert theirs == 1
+        assert difference == pytest.approx(
+            found[way]["ours"]["scores"]["sentiment_accuracy"] - theirs, abs=1e-4
+        )
+        assert "mention_polarity_accuracy" not in found[way]["peer"]["scores"]
+    assert "ours − peer" in capsys.readouterr().out
