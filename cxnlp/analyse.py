@@ -6,12 +6,15 @@ batches by their schemas. Left out: duplicates across batches (`clean.duplicates
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -20,27 +23,52 @@ from cxnlp.config import Inference, bundled
 from cxnlp.errors import ModelError
 from cxnlp.fuse import fuse, hit_matrix
 from cxnlp.model.card import Card
-from cxnlp.model.engine import Engine, Scores
+from cxnlp.model.engine import Engine, Floats, Scores
+from cxnlp.model.tokens import Tokens
 from cxnlp.segment import Segmented, Segmenter
 from cxnlp.taxonomy import Taxonomy, load_taxonomy
+from cxnlp.told import TOLD, apart, together
 
 METHOD = "2"  # of this file and fuse.py: a new number analyses every comment again
 MODEL = "models/cxnlp-fr-mini"
 TAXONOMY = "configs/taxonomy.yaml"
 CONFLICT = 2.0  # stars between mark and text from which they disagree
-LABELS = (
-    "sentiment", "sentiment_score", "satisfaction", "emotion", "emotions",
-    *(f"emotion_{e}" for e in schema.EMOTIONS), "touchpoints", "levers", "intents",
-    "promise_gap", "rating_conflict", "confidence", "needs_review",
-)  # fmt: skip
+LONGEST = 50_000  # characters of a text that are analysed; a longer one needs review
+BLOCK = 4_096  # texts in memory between segmenting and fusing; more sorts no better
+
+_Given, _Made = TypeVar("_Given"), TypeVar("_Made")
 
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """What was made of a batch: `comments` and `mentions` by their schemas."""
+    """What was made of a batch: `comments` and `mentions` by their schemas.
+
+    `read` counts the comments whose text the model read; of the others it was known.
+    """
 
     comments: pa.Table
     mentions: pa.Table
+    read: int = 0
+
+
+class Memory(Protocol):
+    """What was told of texts before under the same `Analyzer.key` (`cxnlp.cache`)."""
+
+    def find(self, digests: pa.Array) -> tuple[npt.NDArray[np.int64], pa.Table]:
+        """Return the row of each text in the table returned, −1 where nothing is known."""
+
+    def add(self, digests: pa.Array, told: pa.Table) -> None:
+        """Keep what is told of texts."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A block of texts, ready for the network."""
+
+    texts: list[str]
+    segmented: Segmented
+    tokens: Tokens
+    cues: Floats
 
 
 class Analyzer:
@@ -99,50 +127,82 @@ class Analyzer:
         count = len(texts)
         raw = pa.table({
             "comment_id": [f"{i:08d}" for i in range(count)],
-            "source": ["texts"] * count, "channel": ["autre"] * count, "text": list(texts),
+            "source": ["texts"] * count, "channel": ["autre"] * count,
+            "text": [_whole(text) for text in texts],
             "file": [""] * count, "row": list(range(1, count + 1)), "row_digest": [""] * count,
         })  # fmt: skip
         return self.analyse(schema.conform(raw, schema.RAW), run_id="")
 
-    def analyse(self, raw: pa.Table, run_id: str) -> Analysis:
-        """Return comments (same rows, same order as `raw`) and their mentions."""
+    def analyse(self, raw: pa.Table, run_id: str, memory: Memory | None = None) -> Analysis:
+        """Return comments (same rows, same order as `raw`) and their mentions.
+
+        A text of which `memory` knows the labels is not read again; the answers are the same.
+        """
         cleaned = clean.clean(raw["text"], self._keep, self._mask)
         kept = np.flatnonzero(cleaned.set_aside.is_null().to_numpy(zero_copy_only=False))
         codes = cleaned.digests.take(pa.array(kept)).dictionary_encode()
         distinct = np.asarray(codes.indices)
         _, first = np.unique(distinct, return_index=True)
-        texts = cleaned.texts.take(pa.array(kept[first])).to_pylist()
-        labels, found = self._labels(texts)
-        place = pa.array(_scatter(len(raw), kept, distinct), mask=~_flags(len(raw), kept))
-        comments = self._comments(raw, cleaned, labels.take(place), run_id)
-        return Analysis(comments, self._mentions(comments, found, kept, distinct))
+        texts = cleaned.texts.take(pa.array(kept[first]))
+        told, new = self._told(texts, codes.dictionary, memory)
+        place, aside = np.zeros(len(raw), np.int64), np.ones(len(raw), bool)
+        place[kept], aside[kept] = distinct, False
+        told = told.take(pa.array(place, mask=aside))
+        comments = self._comments(raw, cleaned, told.drop_columns("mentions"), run_id)
+        return Analysis(comments, self._mentions(comments, told), int(new[distinct].sum()))
 
     def scores(self, texts: Sequence[str]) -> tuple[Segmented, Scores]:
         """Return the clauses of cleaned texts and the network's probabilities, undecided."""
+        ready = self._prepared(list(texts))
+        return ready.segmented, self._engine.scores(ready.tokens, len(texts), ready.cues)
+
+    def _told(
+        self, texts: pa.Array, digests: pa.Array, memory: Memory | None
+    ) -> tuple[pa.Table, npt.NDArray[np.bool_]]:
+        """Return what is told of distinct texts, and of which nothing was known before."""
+        if memory is None:
+            return self._read(texts), np.ones(len(texts), bool)
+        place, known = memory.find(digests)
+        new = place < 0
+        fresh = self._read(texts.filter(pa.array(new)))
+        memory.add(digests.filter(pa.array(new)), fresh)
+        place[new] = known.num_rows + np.arange(fresh.num_rows)
+        return pa.concat_tables([known, fresh]).take(pa.array(place)), new
+
+    def _read(self, texts: pa.Array) -> pa.Table:
+        """Segment, predict and fuse texts block by block, the next one prepared meanwhile."""
+        blocks = (
+            pc.utf8_slice_codeunits(texts.slice(start, BLOCK), 0, LONGEST).to_pylist()
+            for start in range(0, len(texts), BLOCK)
+        )
+        found = [TOLD.empty_table()]
+        for ready in _ahead(self._prepared, blocks):
+            scores = self._engine.scores(ready.tokens, len(ready.texts), ready.cues)
+            found.append(together(*fuse(
+                ready.texts, ready.segmented, self._segmenter.labels, scores, self._engine.card,
+                self.taxonomy,
+            )))  # fmt: skip
+        return pa.concat_tables(found).combine_chunks()
+
+    def _prepared(self, texts: list[str]) -> _Prepared:
         segmented = self._segmenter.split(texts)
         spans = segmented.segments
         hits = hit_matrix(segmented, self._segmenter.labels)
-        heard = np.concatenate([hits, np.zeros((len(hits), 1), np.float32)], 1)[:, self._cues]
-        pieces = [
-            texts[t][a:b]
-            for t, a, b in zip(
-                spans.text.tolist(), spans.start.tolist(), spans.end.tolist(), strict=True
-            )
-        ]
-        return segmented, self._engine.predict(pieces, spans.text, len(texts), heard)
-
-    def _labels(self, texts: list[str]) -> tuple[pa.Table, pa.Table]:
-        segmented, scores = self.scores(texts)
-        return fuse(
-            texts, segmented, self._segmenter.labels, scores, self._engine.card, self.taxonomy
-        )
+        cues = np.concatenate([hits, np.zeros((len(hits), 1), np.float32)], 1)[:, self._cues]
+        places = zip(spans.text.tolist(), spans.start.tolist(), spans.end.tolist(), strict=True)
+        pieces = [texts[t][a:b] for t, a, b in places]
+        return _Prepared(texts, segmented, self._engine.tokens(pieces, spans.text), cues)
 
     def _comments(
         self, raw: pa.Table, cleaned: clean.Cleaned, labels: pa.Table, run_id: str
     ) -> pa.Table:
         gap = pc.abs(pc.subtract(labels["satisfaction"], raw["rating"]))
         conflict = pc.greater_equal(gap, CONFLICT)
-        review = pc.or_kleene(labels["needs_review"], pc.fill_null(conflict, False))
+        doubtful = pc.or_(
+            pc.fill_null(conflict, False),
+            pc.fill_null(pc.greater(pc.utf8_length(cleaned.texts), LONGEST), False),
+        )
+        review = pc.or_kleene(labels["needs_review"], doubtful)
         rows = len(raw)
         replies = clean.clean_column(raw["reply_text"], self._mask)
         columns = {
@@ -180,74 +240,48 @@ class Analyzer:
                 found[text].add(name)
         return pa.array([sorted(names) for names in found], schema.STRINGS).take(codes.indices)
 
-    def _mentions(
-        self, comments: pa.Table, found: pa.Table, kept: np.ndarray, distinct: np.ndarray
-    ) -> pa.Table:
+    def _mentions(self, comments: pa.Table, told: pa.Table) -> pa.Table:
         """Give each comment its own copy of the mentions of its text."""
-        bounds = np.searchsorted(found["text"].to_numpy(), np.arange(distinct.max(initial=-1) + 2))
-        counts = np.diff(bounds)[distinct] if len(distinct) else np.zeros(0, np.int64)
-        owner = np.repeat(kept, counts)
-        rows = _ranges(bounds[:-1][distinct] if len(distinct) else counts, counts)
-        mentions = found.take(pa.array(rows)).drop_columns("text")
+        owner, mentions = apart(told)
+        texts = comments["text"].to_pylist()
+        start, end = (mentions[name].to_numpy().tolist() for name in ("start", "end"))
         whose = comments.take(pa.array(owner))
-        ids = [
-            f"{c}-{a}-{b}-{t or lever}"
-            for c, a, b, t, lever in zip(
-                whose["comment_id"].to_pylist(), mentions["start"].to_pylist(),
-                mentions["end"].to_pylist(), mentions["touchpoint"].to_pylist(),
-                ("levier",) * len(owner), strict=True,
-            )
-        ]  # fmt: skip
         lineage = ("comment_id", "source", "brand", "day", "published_at", "model_version",
                    "taxonomy_version", "run_id")  # fmt: skip
         columns = {name: mentions[name] for name in mentions.column_names}
         columns |= {name: whose[name] for name in lineage}
-        return schema.conform(pa.table({**columns, "mention_id": ids}), schema.MENTIONS)
+        columns["excerpt"] = pa.array(
+            [texts[t][a:b] for t, a, b in zip(owner.tolist(), start, end, strict=True)],
+            schema.STRING,
+        )
+        columns["mention_id"] = pc.binary_join_element_wise(
+            whose["comment_id"], mentions["start"].cast(pa.string()),
+            mentions["end"].cast(pa.string()), pc.fill_null(mentions["touchpoint"], "levier"), "-",
+        )  # fmt: skip
+        return schema.conform(pa.table(columns), schema.MENTIONS)
 
 
-def set_aside_duplicates(
-    comments: pa.Table, mentions: pa.Table, duplicate_of: pa.Array
-) -> tuple[pa.Table, pa.Table]:
-    """Return the tables with the labels of duplicates emptied and their mentions left out.
+def _whole(text: str) -> str:
+    """Return a string that can be written: halves of a character are joined, or go.
 
-    `duplicate_of` [comments] names the comment that each repeats, or is null.
+    >>> _whole("Parfait \\ud83d\\udc4d \\udc4d !")
+    'Parfait 👍  !'
     """
-    repeated = duplicate_of.is_valid()
-    if not pc.any(repeated).as_py():
-        return comments, mentions
-    for name in LABELS:
-        place = comments.column_names.index(name)
-        values = comments[name]
-        emptied = pc.if_else(repeated, pa.scalar(None, values.type), values)
-        comments = comments.set_column(place, comments.schema.field(name), emptied)
-    for name, values in (
-        ("set_aside", pc.if_else(repeated, "doublon", comments["set_aside"])),
-        ("duplicate_of", duplicate_of),
-    ):
-        place = comments.column_names.index(name)
-        comments = comments.set_column(place, comments.schema.field(name), values)
-    gone = comments["comment_id"].filter(repeated)
-    return comments, mentions.filter(pc.invert(pc.is_in(mentions["comment_id"], gone)))
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
 
 
-def _scatter(rows: int, kept: np.ndarray, values: np.ndarray) -> np.ndarray:
-    found = np.zeros(rows, np.int64)
-    found[kept] = values
-    return found
+def _ahead(prepare: Callable[[_Given], _Made], given: Iterable[_Given]) -> Iterator[_Made]:
+    """Yield what `prepare` makes of each, the next being made in a thread meanwhile.
 
-
-def _flags(rows: int, kept: np.ndarray) -> np.ndarray:
-    found = np.zeros(rows, bool)
-    found[kept] = True
-    return found
-
-
-def _ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Return the numbers starts[i] … starts[i] + counts[i] − 1, end to end.
-
-    >>> _ranges(np.array([5, 0]), np.array([2, 3])).tolist()
-    [5, 6, 0, 1, 2]
+    >>> list(_ahead(str.upper, ["a", "b", "c"]))
+    ['A', 'B', 'C']
     """
-    before = np.cumsum(counts) - counts
-    steps = np.arange(int(counts.sum()))
-    return np.asarray(steps + np.repeat(starts - before, counts))
+    with ThreadPoolExecutor(1) as thread:
+        waiting = None
+        for one in given:
+            after = thread.submit(prepare, one)
+            if waiting:
+                yield waiting.result()
+            waiting = after
+        if waiting:
+            yield waiting.result()

@@ -9,12 +9,14 @@ speak of and what its mentions say always agree.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from cxnlp import schema
+from cxnlp.excerpts import places
 from cxnlp.model.card import Card
 from cxnlp.model.engine import Scores
 from cxnlp.segment import Segmented
@@ -23,10 +25,11 @@ from cxnlp.taxonomy import Taxonomy
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
+_T = TypeVar("_T", Floats, npt.NDArray[np.int8])
 
-LONG_CLAUSE = 12  # words; in a longer one the excerpt is the trigger and the words around it
 REVIEW_BELOW = 0.55
 LEXICON_CONFIDENCE = 0.5
+_GAPS = (None, 0, 1, -1)  # promise_gap, each beating those before it
 _BEYOND = ("au dela", "au-dela", "au-delà", "mieux que", "attend")
 _VALENCE = {"joie": "positif", "surprise": None}
 
@@ -40,6 +43,36 @@ class _Mentions:
     confidence: Floats
     by_model: Bools
     hit: Bools
+
+
+@dataclass(frozen=True, slots=True)
+class _Emotions:
+    """Of each text: the probabilities, which are above their threshold, strongest first."""
+
+    names: tuple[str, ...]
+    probabilities: Floats
+    above: Bools
+    order: Ints
+
+    @classmethod
+    def of(cls, scores: Scores, card: Card) -> "_Emotions":
+        probabilities = scores.comment["emotions"]
+        above = probabilities >= np.array(card.thresholds["emotions"], np.float32)
+        order = np.argsort(-probabilities, axis=1, kind="stable")
+        return cls(card.labels.emotions, probabilities, above, order)
+
+    def lists(self, rows: Ints, flags: Bools) -> pa.Array:
+        """Return the names flagged, `flags[i]` being of text `rows[i]`, strongest first."""
+        order = self.order[rows]
+        ranked = np.take_along_axis(flags, order, 1)
+        return _listed(order[ranked], ranked.sum(1), self.names)
+
+    def first(self) -> pa.Array:
+        """Return the strongest name of each text, or `neutre`."""
+        ranked = np.take_along_axis(self.above, self.order, 1)
+        place = self.order[np.arange(len(ranked)), ranked.argmax(1)]
+        place[~ranked.any(1)] = len(self.names)
+        return pa.array([*self.names, "neutre"], schema.STRING).take(pa.array(place))
 
 
 def fuse(
@@ -59,15 +92,17 @@ def fuse(
     polarity = scores.segment["polarity"]
     side = np.argmax(polarity / np.array(card.thresholds["polarity"], np.float32), 1)
     gap = _promise(texts, segmented, labels, side)
-    emotions, probabilities = _emotions(scores, card)
+    emotions = _Emotions.of(scores, card)
     comments = _comment_columns(
-        scores, card, emotions, probabilities, _lists(owner, mentions, ids, len(texts)),
-        _names(_any(levers, owner, len(texts)), lever_ids),
-        _intents(hits, labels, owner, scores, card), _comment_gap(gap, owner, len(texts)),
+        scores, card, emotions, _spoken_of(owner, mentions, ids, len(texts)),
+        _names(_strongest(levers.view(np.int8), owner, len(texts)) > 0, lever_ids),
+        _intents(hits, labels, owner, scores, card),
+        _gap(_strongest(gap[:, None], owner, len(texts))[:, 0]),
     )  # fmt: skip
+    start, end = places(texts, segmented, labels, mentions.segment, mentions.touchpoint, ids)
     rows = _mention_columns(
-        texts, segmented, labels, mentions, ids, levers, lever_ids, side, polarity, gap, emotions,
-        taxonomy,
+        owner, mentions, start, end, ids, _names(levers[mentions.segment], lever_ids), side,
+        polarity, gap, emotions, taxonomy,
     )  # fmt: skip
     return comments, rows
 
@@ -90,7 +125,7 @@ def _touchpoints(
     comment = scores.comment["touchpoints"][:, keep]
     present = comment >= np.array(card.thresholds["touchpoints"], np.float32)[keep]
     own = np.array(card.thresholds["segment_touchpoints"], np.float32)[keep]
-    strongest = _maximum(segment, owner, len(comment))
+    strongest = _strongest(segment, owner, len(comment))
     chosen = present[owner] & ((segment >= own) | (segment >= strongest[owner]))
     every = np.zeros((len(owner), len(ids)), bool)
     certain = np.full((len(owner), len(ids)), LEXICON_CONFIDENCE, np.float32)
@@ -106,9 +141,8 @@ def _touchpoints(
     alone = heard & ~decided & (trusted | ~by_model)
     certain[alone] = LEXICON_CONFIDENCE
     rows, columns = np.nonzero(decided | alone)
-    return _Mentions(
-        rows, columns, certain[rows, columns], decided[rows, columns], heard[rows, columns]
-    )
+    place = (rows, columns)
+    return _Mentions(*place, certain[place], decided[place], heard[place])
 
 
 def _levers(owner: Ints, scores: Scores, card: Card, taxonomy: Taxonomy) -> tuple[Bools, list[str]]:
@@ -116,7 +150,7 @@ def _levers(owner: Ints, scores: Scores, card: Card, taxonomy: Taxonomy) -> tupl
     present = comment >= np.array(card.thresholds["levers"], np.float32)
     present &= np.isin(card.labels.levers, [lever.id for lever in taxonomy.levers])
     own = np.array(card.thresholds["segment_levers"], np.float32)
-    strongest = _maximum(segment, owner, len(comment))
+    strongest = _strongest(segment, owner, len(comment))
     chosen = present[owner] & ((segment >= own) | (segment >= strongest[owner]))
     return chosen, list(card.labels.levers)
 
@@ -142,19 +176,9 @@ def _with_lever_alone(found: _Mentions, levers: Bools, owner: Ints, scores: Scor
     )  # fmt: skip
 
 
-def _emotions(scores: Scores, card: Card) -> tuple[list[list[str]], Floats]:
-    probabilities = scores.comment["emotions"]
-    above = probabilities >= np.array(card.thresholds["emotions"], np.float32)
-    order = np.argsort(-probabilities, axis=1, kind="stable")
-    names = card.labels.emotions
-    return [
-        [names[i] for i in row if up[i]] for row, up in zip(order, above, strict=True)
-    ], probabilities
-
-
 def _intents(
     hits: Floats, labels: Sequence[tuple[str, str]], owner: Ints, scores: Scores, card: Card
-) -> list[list[str]]:
+) -> pa.Array:
     found = scores.comment["intents"] >= np.array(card.thresholds["intents"], np.float32)
     for column, name in enumerate(card.labels.intents):
         if name in card.lexicon.get("intents", ()) and ("intent", name) in labels:
@@ -164,36 +188,30 @@ def _intents(
 
 def _promise(
     texts: Sequence[str], segmented: Segmented, labels: Sequence[tuple[str, str]], side: Ints
-) -> list[int | None]:
-    """−1 where an expectation is spoken of in a bad clause, +1 beyond it, 0 as promised."""
-    gap: list[int | None] = [None] * len(side)
+) -> npt.NDArray[np.int8]:
+    """Place in `_GAPS` of each clause: what was promised or expected against what was lived."""
+    gap = np.zeros(len(side), np.int8)
     hits, negative, positive = segmented.hits, 0, 2
     promise = [i for i, (kind, _) in enumerate(labels) if kind == "promise"]
     for k in np.flatnonzero(np.isin(hits.label, promise)):
         segment = int(hits.segment[k])
         words = texts[hits.text[k]][hits.start[k] : hits.end[k]].lower()
         if side[segment] == negative:
-            gap[segment] = -1
-        elif side[segment] == positive and any(cue in words for cue in _BEYOND):
-            gap[segment] = 1
-        elif gap[segment] is None:
-            gap[segment] = 0
+            found = -1
+        else:
+            beyond = side[segment] == positive and any(cue in words for cue in _BEYOND)
+            found = 1 if beyond else 0
+        gap[segment] = max(gap[segment], _GAPS.index(found))
     return gap
 
 
-def _comment_gap(gap: list[int | None], owner: Ints, texts: int) -> list[int | None]:
-    found: list[int | None] = [None] * texts
-    for text, one in zip(owner.tolist(), gap, strict=True):
-        before = found[text]
-        if one is not None and (before is None or one < 0 or before == 0):
-            found[text] = one if before is None or before >= 0 else before
-    return found
+def _gap(place: npt.NDArray[np.int8]) -> pa.Array:
+    return pa.array(_GAPS, pa.int8()).take(pa.array(place))
 
 
 def _comment_columns(
-    scores: Scores, card: Card, emotions: list[list[str]], probabilities: Floats,
-    touchpoints: list[list[str]], levers: list[list[str]], intents: list[list[str]],
-    gap: list[int | None],
+    scores: Scores, card: Card, emotions: _Emotions, touchpoints: pa.Array, levers: pa.Array,
+    intents: pa.Array, gap: pa.Array,
 ) -> pa.Table:  # fmt: skip
     sentiment = scores.comment["sentiment"]
     place = np.argmax(sentiment / np.array(card.thresholds["sentiment"], np.float32), 1)
@@ -201,118 +219,81 @@ def _comment_columns(
     low, high = names.index("negatif"), names.index("positif")
     confidence = sentiment[np.arange(len(place)), place]
     return pa.table({
-        "sentiment": pa.array([names[i] for i in place], schema.STRING),
+        "sentiment": pa.array(names, schema.STRING).take(pa.array(place)),
         "sentiment_score": sentiment[:, high] - sentiment[:, low],
         "satisfaction": scores.comment["stars"] @ np.arange(1, 6, dtype=np.float32),
-        "emotion": pa.array([e[0] if e else "neutre" for e in emotions], schema.STRING),
-        "emotions": pa.array(emotions, schema.STRINGS),
+        "emotion": emotions.first(),
+        "emotions": emotions.lists(np.arange(len(place)), emotions.above),
         **{
-            f"emotion_{name}": probabilities[:, card.labels.emotions.index(name)]
+            f"emotion_{name}": emotions.probabilities[:, card.labels.emotions.index(name)]
             for name in schema.EMOTIONS
         },
-        "touchpoints": pa.array(touchpoints, schema.STRINGS),
-        "levers": pa.array(levers, schema.STRINGS),
-        "intents": pa.array(intents, schema.STRINGS),
-        "promise_gap": pa.array(gap, pa.int8()),
+        "touchpoints": touchpoints,
+        "levers": levers,
+        "intents": intents,
+        "promise_gap": gap,
         "confidence": confidence,
         "needs_review": confidence < REVIEW_BELOW,
     })  # fmt: skip
 
 
 def _mention_columns(
-    texts: Sequence[str], segmented: Segmented, labels: Sequence[tuple[str, str]],
-    mentions: _Mentions, ids: list[str], levers: Bools, lever_ids: list[str], side: Ints,
-    polarity: Floats, gap: list[int | None], emotions: list[list[str]], taxonomy: Taxonomy,
+    owner: Ints, mentions: _Mentions, start: Ints, end: Ints, ids: list[str], levers: pa.Array,
+    side: Ints, polarity: Floats, gap: npt.NDArray[np.int8], emotions: _Emotions,
+    taxonomy: Taxonomy,
 ) -> pa.Table:  # fmt: skip
-    segments, owner = segmented.segments, segmented.segments.text
-    first = np.searchsorted(owner, owner, side="left")
-    trigger = {
-        (int(s), labels[int(n)][1]): (int(a), int(b))
-        for s, n, a, b in zip(
-            segmented.hits.segment, segmented.hits.label, segmented.hits.start,
-            segmented.hits.end, strict=True,
-        )
-        if labels[int(n)][0] == "touchpoint"
-    }  # fmt: skip
-    rows: dict[str, list[object]] = {
-        name: [] for name in (
-            "text", "segment", "start", "end", "excerpt", "touchpoint", "stage", "levers",
-            "sentiment", "sentiment_score", "emotions", "promise_gap", "method", "confidence",
-        )
-    }  # fmt: skip
-    for k, s in enumerate(mentions.segment.tolist()):
-        text = int(owner[s])
-        name = ids[mentions.touchpoint[k]] if mentions.touchpoint[k] >= 0 else None
-        span = (int(segments.start[s]), int(segments.end[s]))
-        if name is not None and (s, name) in trigger:
-            span = _excerpt(texts[text], span, trigger[s, name])
-        span = _trimmed(texts[text], span)
-        sentiment = schema.POLARITIES[side[s]]
-        method = "les_deux" if mentions.hit[k] else "modele"
-        values = (
-            text, s - int(first[s]), *span, texts[text][span[0] : span[1]], name,
-            taxonomy.stage_of(name) if name else None,
-            [lever for lever, here in zip(lever_ids, levers[s], strict=True) if here],
-            sentiment, float(polarity[s, 2] - polarity[s, 0]),
-            [e for e in emotions[text] if _VALENCE.get(e, "negatif") in (None, sentiment)],
-            gap[s], method if mentions.by_model[k] else "lexique", float(mentions.confidence[k]),
-        )  # fmt: skip
-        for column, value in zip(rows.values(), values, strict=True):
-            column.append(value)
-    types = {f.name: f.type for f in schema.MENTIONS.arrow} | {"text": pa.int64()}
-    return pa.table({name: pa.array(column, types[name]) for name, column in rows.items()})
+    here, text = mentions.segment, owner[mentions.segment]
+    none = mentions.touchpoint < 0
+    touchpoint = pa.array(np.maximum(mentions.touchpoint, 0), mask=none)
+    stages = pa.array([taxonomy.stage_of(name) for name in ids], schema.STRING)
+    fits = np.array([
+        [_VALENCE.get(e, "negatif") in (None, polarity) for e in emotions.names]
+        for polarity in schema.POLARITIES
+    ])  # fmt: skip
+    method = np.where(mentions.by_model, np.where(mentions.hit, 2, 1), 0)
+    columns = {
+        "text": text,
+        "segment": here - np.searchsorted(owner, text),
+        "start": start,
+        "end": end,
+        "touchpoint": pa.array(ids, schema.STRING).take(touchpoint),
+        "stage": stages.take(touchpoint),
+        "levers": levers,
+        "sentiment": pa.array(schema.POLARITIES, schema.STRING).take(pa.array(side[here])),
+        "sentiment_score": polarity[here, 2] - polarity[here, 0],
+        "emotions": emotions.lists(text, emotions.above[text] & fits[side[here]]),
+        "promise_gap": _gap(gap[here]),
+        "method": pa.array(schema.METHODS, schema.STRING).take(pa.array(method)),
+        "confidence": mentions.confidence,
+    }
+    types = {f.name: f.type for f in schema.MENTIONS.arrow}
+    return pa.table({n: pa.array(column, types.get(n)) for n, column in columns.items()})
 
 
-def _excerpt(text: str, clause: tuple[int, int], trigger: tuple[int, int]) -> tuple[int, int]:
-    """The clause, or in a long one the trigger with some five words on each side.
-
-    >>> _excerpt("un mot " * 10 + "la file d'attente " + "un mot " * 10, (0, 156), (73, 87))
-    (56, 101)
-    """
-    if len(text[clause[0] : clause[1]].split()) <= LONG_CLAUSE:
-        return clause
-    before = text[clause[0] : trigger[0]].split()[-5:]
-    start = trigger[0]
-    for word in reversed(before):
-        start = text.rindex(word, clause[0], start)
-    end = trigger[1]
-    for word in text[trigger[1] : clause[1]].split()[:4]:
-        end = text.index(word, end, clause[1]) + len(word)
-    return start, end
+def _spoken_of(owner: Ints, mentions: _Mentions, ids: list[str], texts: int) -> pa.Array:
+    """Return the touchpoints of each text, in the order of its mentions."""
+    some = mentions.touchpoint >= 0
+    text, place = owner[mentions.segment[some]], mentions.touchpoint[some]
+    _, first = np.unique(text * len(ids) + place, return_index=True)
+    first.sort()
+    return _listed(place[first], np.bincount(text[first], minlength=texts), ids)
 
 
-def _trimmed(text: str, span: tuple[int, int]) -> tuple[int, int]:
-    """Leave out a comma or dash at either end.
-
-    >>> _trimmed("Accueil charmant, mais", (0, 17))
-    (0, 16)
-    """
-    words = text[span[0] : span[1]]
-    inner = words.strip(" ,;:-–—(") or words
-    start = span[0] + words.index(inner)
-    return start, start + len(inner)
-
-
-def _lists(owner: Ints, mentions: _Mentions, ids: list[str], texts: int) -> list[list[str]]:
-    found: list[list[str]] = [[] for _ in range(texts)]
-    for segment, place in zip(mentions.segment.tolist(), mentions.touchpoint.tolist(), strict=True):
-        some = found[int(owner[segment])]
-        if place >= 0 and ids[place] not in some:
-            some.append(ids[place])
+def _strongest(values: _T, owner: Ints, texts: int) -> _T:
+    """Return the largest value of each column over the rows of each text; `owner` rises."""
+    found = np.zeros((texts, values.shape[1]), values.dtype)
+    first = np.flatnonzero(np.diff(owner, prepend=-1))
+    if len(first):
+        found[owner[first]] = np.maximum.reduceat(values, first)
     return found
 
 
-def _any(flags: Bools, owner: Ints, texts: int) -> Bools:
-    found = np.zeros((texts, flags.shape[1]), bool)
-    np.logical_or.at(found, owner, flags)
-    return found
+def _names(flags: Bools, names: list[str]) -> pa.Array:
+    return _listed(np.nonzero(flags)[1], flags.sum(1), names)
 
 
-def _maximum(values: Floats, owner: Ints, texts: int) -> Floats:
-    found = np.zeros((texts, values.shape[1]), np.float32)
-    np.maximum.at(found, owner, values)
-    return found
-
-
-def _names(flags: Bools, names: list[str]) -> list[list[str]]:
-    return [[n for n, up in zip(names, row, strict=True) if up] for row in flags]
+def _listed(places: Ints, counts: Ints, names: Sequence[str]) -> pa.Array:
+    """Return lists of names, end to end in `places`, as many to a row as `counts` says."""
+    ends = pa.array(np.concatenate([[0], np.cumsum(counts)]).astype(np.int32))
+    values = pa.array(names, schema.STRING).take(pa.array(places, pa.int64()))
+    return pa.ListArray.from_arrays(ends, values)

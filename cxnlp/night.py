@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cxnlp import __version__, schema
-from cxnlp.analyse import Analyzer, set_aside_duplicates
+from cxnlp.analyse import Analyzer
 from cxnlp.clean import duplicates
 from cxnlp.config import Settings, Source
 from cxnlp.errors import WarehouseError
@@ -29,6 +29,7 @@ from cxnlp.parts import UNDATED, Part, split
 from cxnlp.pseudonyms import author_key
 from cxnlp.report import NAME, write_report
 from cxnlp.taxonomy import Taxonomy
+from cxnlp.told import set_aside_duplicates
 from cxnlp.warehouse import Warehouse
 
 Tell = Callable[[str], None]

@@ -15,10 +15,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cxnlp import schema
-from cxnlp.analyse import Analyzer, set_aside_duplicates
+from cxnlp.analyse import Analyzer
 from cxnlp.clean import KINDS, duplicates
 from cxnlp.errors import UsageError, WarehouseError
 from cxnlp.ingest import find_files, read_file, recognise
+from cxnlp.told import set_aside_duplicates
 
 SHARD = 20_000
 KEY = "CXNLP_AUTHOR_KEY"

@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxnlp import clean, schema
-from cxnlp.analyse import LABELS, Analysis, Analyzer, bundled, set_aside_duplicates
+from cxnlp.analyse import Analysis, Analyzer, bundled
 from cxnlp.errors import ModelError
 from cxnlp.model.card import Card, read_card, write_card
 from cxnlp.model.engine import Engine
+from cxnlp.told import LABELS, set_aside_duplicates
 
 ENGLISH = "The room was clean and quiet, and the staff were lovely and very helpful."
 LONG = " ".join(["La chambre était propre, mais le personnel peu aimable."] * 250)

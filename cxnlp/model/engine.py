@@ -6,6 +6,7 @@ batched by tokens; the answers are written to the rows they belong to, so that o
 neighbours never matter. Left out: texts that repeat (`analyse.py` asks about each once).
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ import torch
 
 from cxnlp.model.card import Card, Labels, read_card
 from cxnlp.model.network import PAD, Network
-from cxnlp.model.packing import pack
+from cxnlp.model.packing import in_batches
 from cxnlp.model.tokens import Tokenizer, Tokens
 from cxnlp.model.weights import device_for, load_network
 
@@ -38,7 +39,10 @@ class Scores:
 
 
 class Engine:
-    """A model in memory. `predict` has no side effects and may be called from one thread."""
+    """A model in memory. `predict` may be called from one thread, `tokens` from another.
+
+    What a GPU has no room for is tried again in batches of half the tokens, and told once.
+    """
 
     def __init__(
         self, network: Network, tokenizer: Tokenizer, card: Card, device: torch.device,
@@ -77,10 +81,17 @@ class Engine:
         `segment_text` [segments] rises and names the text of each segment; `cues`
         [segments, len(card.labels.cues)] counts the trigger hits in each.
         """
-        tokens = self._tokenizer.encode(segments, segment_text)
+        return self.scores(self.tokens(segments, segment_text), texts, cues)
+
+    def tokens(self, segments: Sequence[str], segment_text: npt.NDArray[np.integer]) -> Tokens:
+        """Return the tokens of segments: the part of `predict` that may be done ahead."""
+        return self._tokenizer.encode(segments, segment_text)
+
+    def scores(self, tokens: Tokens, texts: int, cues: Floats) -> Scores:
+        """Return the scores of tokens: the part of `predict` that the device does."""
         comment, piece = self._logits(tokens, cues)
         windows = (tokens.window_text, tokens.window_lengths, texts)
-        pieces = (tokens.piece_segment, tokens.piece_lengths, len(segments))
+        pieces = (tokens.piece_segment, tokens.piece_lengths, len(cues))
         heat, labels = self.card.temperatures, self.card.labels
         return Scores(
             {
@@ -98,20 +109,32 @@ class Engine:
         comment = np.zeros((len(tokens.window_ends), shape.comment_outputs), np.float32)
         piece = np.zeros((len(tokens.piece_ends), shape.piece_outputs), np.float32)
         piece_bounds = np.searchsorted(tokens.piece_window, np.arange(len(comment) + 1))
+
+        def step(rows: npt.NDArray[np.int64]) -> None:
+            pieces = _ranges(piece_bounds[rows], np.diff(piece_bounds)[rows])
+            batch = _batch(tokens, rows, pieces)
+            heard = torch.from_numpy(cues[tokens.piece_segment[pieces]])
+            some, parts, _ = self._network(
+                *(t.to(self._device) for t in batch),
+                heard.to(self._device, self._network.lift.dtype),
+            )
+            comment[rows] = some.float().cpu().numpy()
+            piece[pieces] = parts.float().cpu().numpy()
+
         with torch.inference_mode():
-            for rows in pack(tokens.window_lengths + 2, self._budget):
-                pieces = np.concatenate(
-                    [np.arange(piece_bounds[r], piece_bounds[r + 1]) for r in rows]
-                )
-                batch = _batch(tokens, rows, pieces)
-                heard = torch.from_numpy(cues[tokens.piece_segment[pieces]])
-                some, parts, _ = self._network(
-                    *(t.to(self._device) for t in batch),
-                    heard.to(self._device, self._network.lift.dtype),
-                )
-                comment[rows] = some.float().cpu().numpy()
-                piece[pieces] = parts.float().cpu().numpy()
+            self._keep_to(
+                in_batches(tokens.window_lengths + 2, self._budget, step, torch.OutOfMemoryError)
+            )
         return comment, piece
+
+    def _keep_to(self, budget: int) -> None:
+        if budget < self._budget:
+            warnings.warn(
+                f"{self._device} has no room for batches of {self._budget} tokens; {budget} from "
+                f"here on: set inference.max_batch_tokens to {budget}",
+                RuntimeWarning, stacklevel=4,
+            )  # fmt: skip
+            self._budget = budget
 
 
 def _gather(
@@ -122,13 +145,26 @@ def _gather(
     one_of = head in ("sentiment", "stars", "polarity")
     probabilities = _softmax(logits) if one_of else 1 / (1 + np.exp(-logits))
     found = np.zeros((rows, logits.shape[1]), np.float32)
+    first = np.flatnonzero(np.diff(owner, prepend=-1))  # `owner` rises
+    if not len(first):
+        return found
     if head in _PRESENT:
-        np.maximum.at(found, owner, probabilities)
+        found[owner[first]] = np.maximum.reduceat(probabilities, first)
         return found
     weights = np.maximum(lengths, 1).astype(np.float32)
     total = np.bincount(owner, weights, rows).astype(np.float32)
-    np.add.at(found, owner, probabilities * (weights / total[owner])[:, None])
+    found[owner[first]] = np.add.reduceat(probabilities * (weights / total[owner])[:, None], first)
     return found
+
+
+def _ranges(starts: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the numbers starts[i] … starts[i] + counts[i] − 1, end to end.
+
+    >>> _ranges(np.array([5, 0]), np.array([2, 3])).tolist()
+    [5, 6, 0, 1, 2]
+    """
+    before = np.cumsum(counts) - counts
+    return np.asarray(np.arange(int(counts.sum())) + np.repeat(starts - before, counts))
 
 
 def _batch(

@@ -4,11 +4,15 @@ Comes in: the length of each row. Goes out: the row numbers of each batch. Left 
 themselves; results are written back by row number, so nothing is sorted back.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
+Rows = npt.NDArray[np.int64]
 
-def pack(lengths: npt.NDArray[np.integer], budget: int) -> list[npt.NDArray[np.int64]]:
+
+def pack(lengths: npt.NDArray[np.integer], budget: int) -> list[Rows]:
     """Return the row numbers of each batch, longest rows first.
 
     In every batch, rows times the longest length stays within `budget` tokens, unless one row
@@ -25,3 +29,40 @@ def pack(lengths: npt.NDArray[np.integer], budget: int) -> list[npt.NDArray[np.i
         batches.append(order[start:stop])
         start = stop
     return batches
+
+
+def in_batches(
+    lengths: npt.NDArray[np.integer], budget: int, step: Callable[[Rows], None],
+    full: type[Exception],
+) -> int:  # fmt: skip
+    """Call `step` with the rows of each batch; return the budget that was kept to.
+
+    Where a step raises `full`, the budget is halved for it and for all that is left. Raises
+    `full` when a single row is too much.
+
+    >>> def step(rows):
+    ...     if len(rows) > 1:
+    ...         raise MemoryError
+    ...     print(rows.tolist())
+    >>> in_batches(np.array([3, 9, 3]), 18, step, MemoryError)
+    [1]
+    [0]
+    [2]
+    4
+    """
+    left = np.arange(len(lengths))
+    while len(left):
+        batches = pack(lengths[left], budget)
+        done = 0
+        for rows in batches:
+            try:
+                step(left[rows])
+            except full:
+                if len(rows) == 1:
+                    raise
+                break
+            done += 1
+        if done < len(batches):
+            budget = max(budget // 2, 1)
+        left = left[np.concatenate([left[:0], *batches[done:]])]
+    return budget

@@ -8,6 +8,7 @@ longer than a window is read in several pieces. Nothing is left out. Padding is 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +74,7 @@ class Tokenizer:
         encoded = self._tokenizer.encode_batch_fast(list(segments), add_special_tokens=False)
         ids = [e.ids for e in encoded]
         lengths = np.fromiter((len(i) for i in ids), np.int64, len(ids))
-        flat = np.fromiter((i for some in ids for i in some), np.int32, int(lengths.sum()))
+        flat = np.fromiter(chain.from_iterable(ids), np.int32, int(lengths.sum()))
         return _windows(flat, lengths, np.asarray(segment_text, np.int64), self.room)
 
 
