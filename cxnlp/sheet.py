@@ -32,11 +32,14 @@ def write_sheet(table: pa.Table, output: Path) -> None:
     book = Workbook(write_only=True)
     sheet = book.create_sheet("cxnlp")
     sheet.freeze_panes = "A2"
-    sheet.append([_cell(sheet, name, output) for name in table.column_names])
-    for batch in table.to_batches():
-        columns = [column.to_pylist() for column in batch.columns]
-        for row in zip(*columns, strict=True):
-            sheet.append([_cell(sheet, value, output) for value in row])
+    try:
+        sheet.append([_cell(sheet, name, output) for name in table.column_names])
+        for batch in table.to_batches():
+            columns = [column.to_pylist() for column in batch.columns]
+            for row in zip(*columns, strict=True):
+                sheet.append([_cell(sheet, value, output) for value in row])
+    finally:
+        sheet.close()
     book.save(output)
 
 

@@ -23,7 +23,7 @@ _WORDS: Final = {
 _SPACES: Final = (
     (re.compile(r" (?=[:;!?»€]|%(?!\}))"), THIN),
     (re.compile(r"(?<=«) "), THIN),
-    (re.compile(r"(?<=\d) (?=(?:commentaires?|mentions?|étoiles?)\b)"), "\u00a0"),
+    (re.compile(r"(?<=\d) (?=(?:commentaires?|mentions?|étoiles?|jours|h)\b)"), "\u00a0"),
     (re.compile(r"(?<=\w)'(?=\w)"), "’"),
 )
 
