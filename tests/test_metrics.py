@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from warehouse_rows import comment, mention, rows, touchpoints
 
@@ -257,3 +258,16 @@ def test_a_query_over_a_damaged_file_says_so(tmp_path: Path) -> None:
     (tmp_path / "tables/comments/avis/month=2026-08/part-0.parquet").write_bytes(b"PAR1 not")
     with pytest.raises(WarehouseError, match=r"part-0\.parquet"):
         query(str(tmp_path), "SELECT * FROM comments")
+
+
+def test_a_file_older_than_a_column_has_nulls_in_it(root: str, tmp_path: Path) -> None:
+    publish(str(tmp_path), COMMENTS, Warehouse(root).read(schema.MENTIONS).to_pylist())
+    for path in tmp_path.glob("tables/comments/**/*.parquet"):
+        pq.write_table(pq.read_table(path, partitioning=None).drop("reply_touchpoints"), path)
+    found = query(str(tmp_path), "SELECT DISTINCT reply_touchpoints FROM comments")
+    assert found["reply_touchpoints"].to_pylist() == [None]
+
+
+def test_every_table_can_be_asked(root: str) -> None:
+    for table in schema.TABLES:
+        assert query(root, f"FROM {table.name} LIMIT 0").column_names[0] == table.names[0]

@@ -2,7 +2,7 @@
 -- touchpoint covers: where a touchpoint is missing, or something new happens, it shows here first.
 --
 -- Read: analysed comments with a day; of a month with more than `sample`, a fixed sample of about
--- so many (by the md5 of the id), since a term of interest does not need all. Of each comment, the
+-- so many (by a hash of the id), since a term of interest does not need all. Of each comment, the
 -- text outside the excerpts of its mentions of a touchpoint.
 -- Term: one to three words without a sign between them, the first and last no function word (the
 -- list is below); articles and pronouns before an apostrophe are left out.
@@ -20,20 +20,20 @@
 -- Kept: n ≥ 10, z ≥ 3, and no longer term of the month with three quarters of its comments holds
 -- it; the 50 of highest z of a month.
 WITH dated AS (
-    SELECT comment_id, source, strftime(day, '%Y-%m') AS period, text
+    SELECT comment_id, source, date_trunc('month', day) AS month, text
     FROM comments
     WHERE set_aside IS NULL AND day IS NOT NULL
 ),
 
 sizes AS (
-    SELECT period, count(*) AS comments FROM dated GROUP BY period
+    SELECT month, count(*) AS comments FROM dated GROUP BY month
 ),
 
 read AS MATERIALIZED (
-    SELECT d.comment_id, d.source, d.period, d.text
+    SELECT d.comment_id, d.source, strftime(d.month, '%Y-%m') AS period, d.text
     FROM dated AS d
-    JOIN sizes AS s USING (period)
-    WHERE md5_number_lower(d.comment_id)::DOUBLE / 18446744073709551616 < $sample / s.comments
+    JOIN sizes AS s USING (month)
+    WHERE hash(d.comment_id)::DOUBLE / 18446744073709551616 < $sample / s.comments
 ),
 
 spans AS (

@@ -30,7 +30,7 @@ sets AS (
 
 monthly AS (
     SELECT
-        strftime(c.day, '%Y-%m') AS month,
+        date_trunc('month', c.day) AS month,
         c.brand,
         coalesce(s.spoken, 0) AS spoken,
         coalesce(s.badly, 0) AS badly,
@@ -54,7 +54,7 @@ SELECT
     sum(m.total)::DOUBLE AS total,
     sum(m.squares)::DOUBLE AS squares
 FROM monthly AS m,
-    unnest([m.month, 'tout']) AS p (period),
+    unnest([strftime(m.month, '%Y-%m'), 'tout']) AS p (period),
     unnest([m.brand, 'toutes']) AS b (brand)
 WHERE p.period IS NOT NULL AND b.brand IS NOT NULL
 GROUP BY p.period, b.brand, m.spoken, m.badly, m.well

@@ -25,7 +25,7 @@ WITH answered AS (
         coalesce(touchpoints, []) AS touchpoints,
         coalesce(reply_touchpoints, []) AS named,
         reply_text AS words,
-        regexp_replace(reply_text, '(?:[^\p{Ll}\s]\S*\s*)+|\s+', ' ', 'g') AS letters
+        regexp_replace(reply_text, '(?:[^\p{Ll}\s]\S*\s*)+|\s{2,}|\n', ' ', 'g') AS letters
     FROM comments
     WHERE trim(reply_text) <> ''
 ),

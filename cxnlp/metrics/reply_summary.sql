@@ -11,7 +11,7 @@
 --   comment_ids        up to 20 comments without an answer: lowest `sentiment_score` first
 WITH cells AS (
     SELECT
-        strftime(c.day, '%Y-%m') AS month,
+        date_trunc('month', c.day) AS month,
         c.brand,
         c.source,
         c.sentiment,
@@ -40,7 +40,7 @@ spread AS (
         t.sentiment AS of_sentiment,
         cells.*
     FROM cells,
-        unnest([cells.month, 'tout']) AS p (period),
+        unnest([strftime(cells.month, '%Y-%m'), 'tout']) AS p (period),
         unnest([cells.brand, 'toutes']) AS b (brand),
         unnest([cells.source, 'toutes']) AS s (source),
         unnest([cells.sentiment, 'tous']) AS t (sentiment)

@@ -36,7 +36,7 @@ WITH spoken AS (
 ),
 
 monthly AS (
-    SELECT strftime(day, '%Y-%m') AS month, brand, count(*) AS comments
+    SELECT date_trunc('month', day) AS month, brand, count(*) AS comments
     FROM comments
     WHERE set_aside IS NULL
     GROUP BY ALL
@@ -45,7 +45,7 @@ monthly AS (
 analysed AS (
     SELECT p.period, b.brand, sum(m.comments)::BIGINT AS comments
     FROM monthly AS m,
-        unnest([m.month, 'tout']) AS p (period),
+        unnest([strftime(m.month, '%Y-%m'), 'tout']) AS p (period),
         unnest([m.brand, 'toutes']) AS b (brand)
     WHERE p.period IS NOT NULL AND b.brand IS NOT NULL
     GROUP BY p.period, b.brand
