@@ -22,6 +22,7 @@ from cxnlp import clean, schema
 from cxnlp.config import Inference, bundled
 from cxnlp.errors import ModelError
 from cxnlp.fuse import fuse, hit_matrix
+from cxnlp.model import registry
 from cxnlp.model.card import Card
 from cxnlp.model.engine import Engine, Floats, Scores
 from cxnlp.model.tokens import Tokens
@@ -102,7 +103,8 @@ class Analyzer:
     ) -> "Analyzer":  # fmt: skip
         """Return an analyzer of a model folder; raises `ModelError` or `TaxonomyError`."""
         how = inference or Inference()
-        engine = Engine.load(bundled(model), how.device, how.precision, how.max_batch_tokens)
+        place = registry.current(bundled(model))
+        engine = Engine.load(place, how.device, how.precision, how.max_batch_tokens)
         return cls(engine, load_taxonomy(bundled(taxonomy)), keep, mask)
 
     @property

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cxnlp.cli_evaluate import MODEL, TAXONOMY, ModelOption, TaxonomyOption, evaluate
+from cxnlp.cli_models import models_app
 from cxnlp.errors import CxnlpError, UsageError
 from cxnlp.version import __version__
 
@@ -37,7 +38,6 @@ app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False,
 )  # fmt: skip
 taxonomy_app = typer.Typer(help="Touchpoints, levers and their triggers.", no_args_is_help=True)
-models_app = typer.Typer(help="Model folders.", no_args_is_help=True)
 app.add_typer(taxonomy_app, name="taxonomy")
 app.add_typer(models_app, name="models")
 
@@ -182,12 +182,13 @@ def report(
     """Write the report of a warehouse: one HTML file, in French, that fetches nothing."""
     from cxnlp.config import bundled
     from cxnlp.model.card import read_card
+    from cxnlp.model.registry import current
     from cxnlp.report import write_report
     from cxnlp.taxonomy import load_taxonomy
     from cxnlp.warehouse import Warehouse
 
     folder, file = bundled(model or MODEL), bundled(taxonomy or TAXONOMY)
-    card = read_card(folder) if model or folder.is_dir() else None
+    card = read_card(current(folder)) if model or folder.is_dir() else None
     levers = load_taxonomy(file).levers if taxonomy or file.is_file() else ()
     names = {lever.id: lever.label for lever in levers}
     place = Warehouse(warehouse)
@@ -234,14 +235,6 @@ def taxonomy_check(file: Annotated[Path, typer.Argument(help="Taxonomy file.")])
     from cxnlp import show
 
     show.taxonomy(file)
-
-
-@models_app.command("verify", epilog="Example: cxnlp models verify models/cxnlp-fr-mini")
-def models_verify(folder: Annotated[Path, typer.Argument(help="Model folder.")]) -> None:
-    """Check a model folder: complete, unaltered, nothing that could run code."""
-    from cxnlp.model.card import read_card
-
-    typer.echo(f"{read_card(folder).version}: the files are those the card describes")
 
 
 def _inference(device: str) -> "Inference":

@@ -60,9 +60,10 @@ def evaluate(
 
         found["behaviour"] = behave(load_cases(bundled(CASES)), analyzer)
     if record:
+        from cxnlp.model.registry import current
         from cxnlp.training.describe import record as write_down
 
-        write_down(bundled(model), found["behaviour"])
+        write_down(current(bundled(model)), found["behaviour"])
     if json_file:
         json_file.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", "utf-8")
     if gold is not None:

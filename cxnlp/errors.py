@@ -29,6 +29,10 @@ class ModelError(UsageError):
     """A model folder is incomplete, altered or of an unknown shape."""
 
 
+class PromotionError(CxnlpError):
+    """A candidate model is worse than the current one and was refused."""
+
+
 class SourceError(CxnlpError):
     """A source as a whole cannot be read: no such file, wrong columns, not this format."""
 

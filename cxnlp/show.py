@@ -3,6 +3,7 @@
 Comes in: results. Goes out: text on standard output. Nothing is worked out here.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -107,14 +108,19 @@ def answer(table: pa.Table, output: Path | None) -> None:
 
 def scores(found: dict[str, Any]) -> None:
     """Show what an evaluation found."""
-    for part in show_scores.parts(found):
-        _console().print(part)
+    parts(show_scores.parts(found))
 
 
 def behaviour(found: dict[str, Any]) -> None:
     """Show which cases of behaviour pass."""
-    for part in show_scores.behaviour(found):
-        _console().print(part)
+    parts(show_scores.behaviour(found))
+
+
+def parts(some: Iterable[show_scores.Shown]) -> None:
+    """Show lines and tables in the order given."""
+    console = _console()
+    for part in some:
+        console.print(part)
 
 
 def taxonomy(file: Path) -> None:
