@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cxnlp.cli_evaluate import MODEL, TAXONOMY, ModelOption, TaxonomyOption, evaluate
+from cxnlp.cli_forget import forget
 from cxnlp.cli_models import models_app
 from cxnlp.errors import CxnlpError, UsageError
 from cxnlp.version import __version__
@@ -212,6 +213,12 @@ def query(
 
     Warehouse(warehouse).settle()
     show.answer(metrics.query(warehouse, sql), output)
+
+
+app.command(
+    epilog='Example: cxnlp forget output --author "Léa M." --dry-run  |  '
+    "cxnlp forget output --comment 5b0c9e6d41f2a7c3d8e94f10"
+)(forget)
 
 
 @app.command(epilog="Example: cxnlp verify output")

@@ -118,6 +118,12 @@ class Execution(_Section):
     """Where shards of comments are analysed, and how many comments a shard has."""
 
     engine: Literal["local"] = "local"
+class Retention(_Section):
+    """How many days raw comments are kept after they were read; None: for ever."""
+
+    raw_days: int | None = Field(None, ge=1)
+
+
     shard_size: int = Field(20_000, ge=1)
 
 
@@ -143,6 +149,7 @@ class Settings(_Section):
     metrics: Metrics = Metrics()
     partition: Literal["month", "day"] = "month"
 
+    retention: Retention = Retention()
     @model_validator(mode="after")
     def _names_differ(self) -> "Settings":
         names = [source.name for source in self.sources]
@@ -209,6 +216,7 @@ def _keys_beside(loc: tuple[str | int, ...]) -> list[str]:
     }  # fmt: skip
     section = Settings if len(loc) == 1 else sections.get(str(loc[0]))
     return list(section.model_fields) if section else []
+        "retention": Retention,
 
 
 def _digest(data: Any) -> str:

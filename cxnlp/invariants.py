@@ -69,14 +69,16 @@ def check(warehouse: Warehouse, stages: Mapping[str, str], levers: Collection[st
 
 
 def _counts(warehouse: Warehouse) -> Iterator[str]:
-    """Say where rows went missing: a file's rows are its comments and its rejects.
+    """Say where rows went missing: a file's rows are its comments, its rejects and the forgotten.
 
     A comment that a later file repeats is counted there, so a file may have fewer rows left
     in `comments` than it brought, never more.
     """
     files = warehouse.read(schema.FILES)
-    lost = pc.not_equal(files["rows"], pc.add(files["comments"], files["rejects"]))
-    yield from _rows_where(lost, files["file"], "rows are not comments + rejects", "files: ")
+    kept = pc.add(files["comments"], files["rejects"])
+    lost = pc.not_equal(files["rows"], pc.add(kept, pc.fill_null(files["forgotten"], 0)))
+    what = "rows are not comments + rejects + forgotten"
+    yield from _rows_where(lost, files["file"], what, "files: ")
     last: dict[tuple[str, str], int] = {}
     brought: dict[tuple[str, str], int] = {}
     for row in files.sort_by("sequence").to_pylist():

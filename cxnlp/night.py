@@ -10,6 +10,7 @@ import hashlib
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
@@ -23,14 +24,17 @@ from cxnlp.clean import duplicates
 from cxnlp.config import Settings, Source
 from cxnlp.errors import WarehouseError
 from cxnlp.ingest import FileRead, find_files, read_file
+from cxnlp.forgotten import read_forgotten
 from cxnlp.invariants import check
 from cxnlp.metrics import measure as work_out
 from cxnlp.parts import UNDATED, Part, split
 from cxnlp.pseudonyms import author_key
 from cxnlp.report import NAME, write_report
 from cxnlp.taxonomy import Taxonomy
+from cxnlp.retention import as_raw, expire
 from cxnlp.told import set_aside_duplicates
 from cxnlp.warehouse import Warehouse
+from cxnlp.underway import underway
 
 Tell = Callable[[str], None]
 _SEEN = ("comment_id", "row_digest", "analysis_key", "set_aside", "duplicate_of", "duplicate_key",
@@ -82,6 +86,10 @@ class Night:
         return cls(settings, Warehouse(settings.warehouse), run_id, now, first_day, last_day, tell)
 
     @property
+    def underway(self) -> AbstractContextManager[None]:
+        """Hold the warehouse; a failure inside leaves a row in `runs`."""
+        return underway(self.warehouse, self.settings, self.run_id, self.started)
+
     def metadata(self) -> dict[str, str]:
         return {"config": self.settings.digest, "cxnlp": __version__}
 
@@ -105,17 +113,17 @@ def ingest(night: Night, source: Source) -> Ingested:
     last = pc.max(files["sequence"]).as_py() or 0
     key = author_key(night.settings, night.warehouse) if "author" in source.fields else None
     reads: list[FileRead] = []
+    forgotten = read_forgotten(night.warehouse)
     for found in find_files(source):
         if known.get((source.name, found.name)) == (found.digest, source.digest):
             continue
         night.tell(f"{source.name}: {found.name}")
-        reads.append(
-            read_file(
-                found, source, author_key=key, mask=night.settings.privacy.mask,
-                run_id=night.run_id, sequence=last + len(reads) + 1,
-            )
+        read = read_file(
+            found, source, author_key=key, mask=night.settings.privacy.mask,
+            run_id=night.run_id, sequence=last + len(reads) + 1,
         )  # fmt: skip
     if reads:
+        reads.append(forgotten.strike(read))
         _publish_files(night, source, files, reads)
     rows, comments, rejects = (
         sum(r.file[n][0].as_py() for r in reads) for n in ("rows", "comments", "rejects")
@@ -146,6 +154,8 @@ def analyse(night: Night, analyzer: Analyzer) -> Analysed:
     seen = night.warehouse.read(schema.COMMENTS, _SEEN)
     raw = _latest(night)
     done = {
+    stale = pc.not_equal(seen["analysis_key"], analyzer.key)
+    raw = _with_expired(night, raw, seen["comment_id"].filter(stale))
         (c, d)
         for c, d, k in zip(*(seen[n].to_pylist() for n in _SEEN[:3]), strict=True)
         if k == analyzer.key
@@ -285,6 +295,7 @@ def finish(
 def report(night: Night, analyzer: Analyzer) -> str:
     """Write report.html from the tables as they are now, and return where it is.
 
+        "metrics": night.settings.metrics.model_dump_json(),
     Raises `WarehouseError` when that fails; the tables stay as they were published.
     """
     names = {lever.id: lever.label for lever in analyzer.taxonomy.levers}
@@ -302,13 +313,18 @@ def run(night: Night, analyzer: Analyzer | None = None) -> pa.Table:
 
     `analyzer` is the one that the settings name, if it is loaded already.
     """
-    with night.warehouse.hold(night.run_id):
+    with night.underway():
         analyzer = analyzer or load_analyzer(night.settings)
         ingested = [ingest(night, source) for source in night.settings.sources]
         analysed = analyse(night, analyzer)
         row = finish(night, analyzer, ingested, analysed, measure(night, analyzer.taxonomy))
         report(night, analyzer)
         return row
+def retain(night: Night) -> int:
+    """Remove raw files that were read longer ago than the settings keep them; return how many."""
+    return expire(night.warehouse, night.settings.retention.raw_days, night.run_id, night.started)
+
+
 
 
 def _latest(night: Night) -> pa.Table:
@@ -320,6 +336,7 @@ def _latest(night: Night) -> pa.Table:
         for source, sequence in night.warehouse.parts(schema.RAW)
         if source in names
     ]
+        retain(night)
     raw = pa.concat_tables(tables).combine_chunks()
     ids = raw["comment_id"].to_pylist()
     last = {comment: row for row, comment in enumerate(ids)}
@@ -338,6 +355,13 @@ def _in_days(night: Night, published: pa.ChunkedArray) -> np.ndarray:
 
 def _places(rows: pa.Table, grain: str) -> Iterator[tuple[str, str]]:
     """Return the partitions of rows that have `source` and `published_at`."""
+def _with_expired(night: Night, raw: pa.Table, ids: pa.ChunkedArray) -> pa.Table:
+    """Return `raw` and, of `ids`, the comments whose raw is no longer kept."""
+    gone = as_raw(night.warehouse, ids.filter(pc.invert(pc.is_in(ids, raw["comment_id"]))))
+    names = pa.array([source.name for source in night.settings.sources])
+    return pa.concat_tables([raw, gone.filter(pc.is_in(gone["source"], names))])
+
+
     length = 7 if grain == "month" else 10
     days = pc.fill_null(pc.utf8_slice_codeunits(rows["published_at"].cast(pa.string()), 0, length),
                         UNDATED)  # fmt: skip

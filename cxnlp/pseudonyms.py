@@ -1,16 +1,29 @@
-"""The key by which authors become pseudonyms.
+"""Pseudonyms of authors, and the key that makes them.
 
-Comes in: settings and a warehouse. Goes out: the key, from the environment or kept beside the
-tables. Left out: the pseudonyms themselves (`ingest/mapping.py`).
+Comes in: names; settings and a warehouse. Goes out: keyed pseudonyms, and the key, from the
+environment or kept beside the tables. Left out: which column holds a name (`ingest/mapping.py`).
 """
 
+import hmac
 import os
 import secrets
+import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
 from cxnlp.config import Settings
 from cxnlp.errors import ConfigError
 from cxnlp.warehouse import Warehouse
+
+
+def pseudonym(name: str, key: bytes) -> str | None:
+    """Return the pseudonym of a name, whatever its case and the spaces around it.
+
+    >>> pseudonym("Léa M. ", b"key") == pseudonym("LÉA M.", b"key") != pseudonym("Léa", b"key")
+    True
+    """
+    plain = unicodedata.normalize("NFKC", name).casefold().strip()
+    return hmac.digest(key, plain.encode(), "sha256").hex()[:32] if plain else None
 
 
 def author_key(settings: Settings, warehouse: Warehouse) -> bytes:
@@ -34,10 +47,23 @@ def author_key(settings: Settings, warehouse: Warehouse) -> bytes:
             f"warehouse {warehouse.root} keeps no key of pseudonyms; name a variable that holds "
             "one with `privacy: {author_key_env: CXNLP_AUTHOR_KEY}`"
         )
-    path = Path(warehouse.root) / "state" / "author.key"
+    path = _kept(warehouse)
     if not path.is_file():
         _keep_key(path, secrets.token_hex(32))
     return path.read_text().strip().encode()
+
+
+def known_keys(warehouse: Warehouse, variables: Sequence[str]) -> list[bytes]:
+    """Return every key at hand: those of the variables that are set, and the warehouse's own."""
+    keys = [value.encode() for name in variables if (value := os.environ.get(name, ""))]
+    path = _kept(warehouse)
+    if "://" not in warehouse.root and path.is_file():
+        keys.append(path.read_text().strip().encode())
+    return keys
+
+
+def _kept(warehouse: Warehouse) -> Path:
+    return Path(warehouse.root) / "state" / "author.key"
 
 
 def _keep_key(path: Path, key: str) -> None:

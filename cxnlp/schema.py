@@ -195,6 +195,10 @@ REJECTS: Final = Table(
                "column 'Date': '31/02/2026' is not a date"),
         Column("raw", STRING, "the row as read, personal data masked, at most 2,000 characters",
                "31/02/2026;Véga;5;Parfait"),
+        Column("comment_id", STRING, "id that it would have had; null when it is no record",
+               "77aa0c…", True),
+        Column("author_key", STRING, "keyed pseudonym of the author, if that could be read",
+               "b81f…", True),
         Column("run_id", STRING, "run that read it", "20260915T020000-4f1d"),
     ),
     key=("source", "file", "row"),
@@ -203,7 +207,7 @@ REJECTS: Final = Table(
 
 FILES: Final = Table(
     "files",
-    "a file as it was read: rows = comments + rejects",
+    "a file as it was read: rows = comments + rejects + forgotten",
     (
         Column("source", STRING, "name of the source", "avis_boutique"),
         Column("file", STRING, "file as named by the source", "exports/avis.csv"),
@@ -218,6 +222,8 @@ FILES: Final = Table(
         Column("rows", INT, "records read", "412"),
         Column("comments", INT, "records that are comments", "409"),
         Column("rejects", INT, "records in `rejects`", "3"),
+        Column("forgotten", INT, "records of people who were erased, see docs/privacy.md", "0",
+               True),
         Column("run_id", STRING, "run that read it", "20260915T020000-4f1d"),
     ),
     key=("sequence",),
@@ -232,6 +238,8 @@ RUNS: Final = Table(
         Column("started_at", TIMESTAMP, "start", "2026-09-15T02:00:00Z"),
         Column("finished_at", TIMESTAMP, "end", "2026-09-15T02:06:40Z"),
         Column("status", STRING, "done or failed", "done"),
+        Column("error", STRING, "why it failed: class and message, without personal data; null "
+               "if it did not", "SourceError: source avis: no file matches exports/*.csv", True),
         Column("files_read", INT, "files read because they were new or changed", "4"),
         Column("rows_read", INT, "records in them", "412"),
         Column("rows_rejected", INT, "records of them in `rejects`", "3"),
@@ -248,6 +256,8 @@ RUNS: Final = Table(
         Column("taxonomy_version", STRING, "version and digest of the taxonomy", "1-9f8e7d6c"),
         Column("config_digest", STRING, "digest of the settings", "5d41…"),
         Column("n_min", INT, "comments from which a touchpoint can be the weakest link", "30",
+               True),
+        Column("metrics", STRING, "constants of the metrics tables, as JSON", '{"n_min":30,…}',
                True),
         Column("cxnlp_version", STRING, "version of the program", "0.1.0"),
     ),

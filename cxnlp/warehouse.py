@@ -23,7 +23,7 @@ import pyarrow as pa
 from cxnlp import journal, schema, views
 from cxnlp.errors import WarehouseBusyError, WarehouseError
 from cxnlp.parts import PARTITIONED, Part, decode, digest, encode, part_at, path_of, split
-from cxnlp.storage import open_files
+from cxnlp.storage import HOLDER, LOCK, LocalFiles, ObjectFiles, open_files
 from cxnlp.version import __version__
 
 __all__ = ["Part", "Warehouse", "split"]
@@ -32,6 +32,9 @@ Answer = TypeVar("Answer")
 _MANIFEST: Final = "state/manifest.json"
 _SHARDS: Final = "state/shards"
 _VIEWS: Final = "views.sql"
+_KEPT: Final = {  # of state/: what cannot be made again, or is of the moment
+    _MANIFEST, LOCK, HOLDER, journal.JOURNAL, "state/author.key", "state/forgotten.json",
+}  # fmt: skip
 
 
 class Warehouse:
@@ -74,12 +77,14 @@ class Warehouse:
                     pass
 
     def publish(
-        self, parts: Sequence[Part], *, run_id: str, metadata: Mapping[str, str]
-    ) -> list[str]:
+        self, parts: Sequence[Part], *, run_id: str, metadata: Mapping[str, str],
+        beside: Mapping[str, str | None] | None = None,
+    ) -> list[str]:  # fmt: skip
         """Put all parts in place as if at once, and return the paths that changed.
 
-        A part that differs from what is there in nothing but `run_id` and `analysed_at` is
-        left untouched. Raises `WarehouseError` when the disk is full or fails.
+        `beside` has texts of other files, by path; None removes one. A part that differs from
+        what is there in nothing but `run_id` and `analysed_at` is left untouched. Raises
+        `WarehouseError` when the disk is full or fails.
         """
         if not self._held:
             raise RuntimeError("publish() is called within hold()")
@@ -97,6 +102,11 @@ class Warehouse:
         return changed
 
     def read(self, table: schema.Table, columns: Sequence[str] | None = None) -> pa.Table:
+            for path, text in (beside or {}).items():
+                if text is None:
+                    new.remove(path)
+                else:
+                    self._put_text(new, path, text)
         """Return all rows of a table, or some of its columns; no rows when it is not there."""
         return self.steady(
             lambda: self._read(table, [path_of(table, *key) for key in self.parts(table)], columns)
@@ -158,6 +168,14 @@ class Warehouse:
         for kind, data in (("mentions", mentions), ("comments", comments)):
             path = _shard(name, kind)
             try:
+    def read_text(self, path: str) -> str | None:
+        """Return the text of a file beside the tables, None when it is not there."""
+        return self._files.read(path).decode() if self._files.exists(path) else None
+
+    def remade(self) -> list[str]:
+        """Return the files of `state/` that hold words of comments and are made again: caches."""
+        return [path for path in self._files.list("state") if path not in _KEPT]
+
                 self._files.write(f"{path}.part", encode(data, {}))
                 self._files.replace(f"{path}.part", path)
                 self._files.sync([path])

@@ -25,7 +25,7 @@ def nightly(
     """Run a night; raises what its stages raise, `WarehouseBusyError` when another run is on."""
     settings = load_settings(config)
     tonight = Night.begin(settings, first_day, last_day, tell or (lambda _: None))
-    with tonight.warehouse.hold(tonight.run_id):
+    with tonight.underway():
         analyzer = load_analyzer(settings)
         ingested = [tasks.ingest(tonight, source) for source in settings.sources]
         analysed = tasks.analyse(tonight, analyzer)

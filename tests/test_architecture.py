@@ -27,7 +27,7 @@ DOORS = {
     "duckdb": ("cxnlp/metrics/",),
     "jinja2": ("cxnlp/report/",),
     "openpyxl": ("cxnlp/sheet.py",),
-    "sklearn": ("cxnlp/training/teacher.py", "cxnlp/training/peer.py"),
+    "sklearn": ("cxnlp/training/",),
 }
 HEAVY = ("torch", "transformers", "spacy", "prefect", "duckdb", "pandas", "sklearn", "pyarrow",
          "jinja2", "openpyxl")  # fmt: skip
@@ -41,8 +41,9 @@ LAYERS = (
      "report", "training"},
     {"sheet"},
     {"show_scores"},
-    {"night", "onefile", "show"},
-    {"cli_evaluate"},
+    {"forgotten", "underway", "retention"},
+    {"night", "forget", "onefile", "show"},
+    {"cli_evaluate", "cli_forget"},
     {"cli", "pipelines"},
 )  # fmt: skip
 FILES = sorted([*ROOT.glob("cxnlp/**/*.py"), *ROOT.glob("pipelines/**/*.py")])

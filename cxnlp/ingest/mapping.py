@@ -7,12 +7,10 @@ A name of an author comes in here and does not leave: only its keyed pseudonym d
 
 import difflib
 import hashlib
-import hmac
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 
@@ -24,6 +22,7 @@ from cxnlp.ingest.formats import read_records
 from cxnlp.ingest.records import Records
 from cxnlp.ingest.values import as_text, dates, ratings, texts
 from cxnlp.masks import mask as masked
+from cxnlp.pseudonyms import pseudonym
 
 RAW_LIMIT: Final = 2_000
 RECOGNISED: Final[dict[RawField, tuple[str, ...]]] = {
@@ -61,6 +60,15 @@ class FileRead:
     file: pa.Table
 
 
+class _Reject(NamedTuple):
+    row: int
+    reason: str
+    detail: str
+    raw: str
+    comment_id: str | None = None
+    author_key: str | None = None
+
+
 def read_file(
     found: FoundFile,
     source: Source,
@@ -79,16 +87,17 @@ def read_file(
     records = read_records(data, found.name, source)
     cells = _mapped(records, source, found.name)
     columns, problems = _values(cells, records, source)
-    refused = [(r.row, r.reason, r.detail, r.raw) for r in records.refused]
+    refused = [_Reject(r.row, r.reason, r.detail, r.raw) for r in records.refused]
 
     columns["comment_id"] = _comment_ids(columns, cells, problems)
     problems |= _replaced(columns["comment_id"], records.numbers, problems)
     author = source.fields.get("author")
-    refused += [
-        (records.numbers[n], reason, detail, records.raw(n, author))
-        for n, (reason, detail) in problems.items()
-    ]
     columns["author_key"] = _pseudonyms(cells.get("author"), len(records.rows), author_key)
+    ids, authors = columns["comment_id"], columns["author_key"]
+    refused += [
+        _Reject(records.numbers[n], *problem, records.raw(n, author), ids[n], authors[n])
+        for n, problem in problems.items()
+    ]
     comments = _comments(columns, records.numbers, problems, found.name)
     rejects = _rejects(refused, source.name, found.name, mask, run_id)
     about = {
@@ -237,9 +246,7 @@ def _pseudonyms(authors: list[Any] | None, rows: int, key: bytes | None) -> list
     pseudonyms = []
     for author in (as_text(cell) or "" for cell in authors):
         if author not in known:
-            plain = unicodedata.normalize("NFKC", author).casefold().strip()
-            keyed = hmac.digest(key, plain.encode(), "sha256").hex()[:32]
-            known[author] = keyed if plain else None
+            known[author] = pseudonym(author, key)
         pseudonyms.append(known[author])
     return pseudonyms
 
@@ -262,23 +269,21 @@ def _comments(
 
 
 def _rejects(
-    refused: list[tuple[int, str, str, str]],
-    source: str,
-    file: str,
-    kinds: tuple[str, ...],
-    run_id: str,
+    refused: list[_Reject], source: str, file: str, kinds: tuple[str, ...], run_id: str
 ) -> pa.Table:
     rows = [
         {
             "source": source,
             "file": file,
-            "row": row,
-            "reason": reason,
-            "detail": masked(detail, kinds),
-            "raw": masked(raw[:_READ_LIMIT], kinds)[:RAW_LIMIT],
+            "row": one.row,
+            "reason": one.reason,
+            "detail": masked(one.detail, kinds),
+            "raw": masked(one.raw[:_READ_LIMIT], kinds)[:RAW_LIMIT],
+            "comment_id": one.comment_id,
+            "author_key": one.author_key,
             "run_id": run_id,
         }
-        for row, reason, detail, raw in sorted(refused)
+        for one in sorted(refused)
     ]
     return pa.Table.from_pylist(rows, schema.REJECTS.arrow)
 

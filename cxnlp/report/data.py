@@ -70,7 +70,8 @@ def _gather(root: str, answer: metrics.Ask) -> Facts:
         return answer(sql.format(scoped=queries.SCOPED, **parts))
 
     scopes = ask(queries.SCOPES)
-    run = Warehouse(root).read(schema.RUNS).sort_by("started_at")[-1:]
+    runs = Warehouse(root).read(schema.RUNS).sort_by("started_at")
+    run = runs.filter(pc.not_equal(runs["status"], "failed"))[-1:]
     known = run["n_min"].drop_null().to_pylist()
     n_min = known[0] if known else config.Metrics().n_min
     views = _views(scopes, n_min)
