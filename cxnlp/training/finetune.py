@@ -49,6 +49,7 @@ Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 GAIN = 0.01  # F1 that makes it worth letting triggers decide
+LEAST = 0.25  # F1 under which a label that triggers decide is better left out
 TRUST = 2.0  # logits that a trigger hit adds before training
 COMMENT_HEADS = ("emotions", "intents", "touchpoints", "levers")
 
@@ -199,14 +200,16 @@ def calibrate(
 def trigger_led(
     found: Bools, heard: Bools, wanted: Bools, names: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """Return the labels whose F1 gains `GAIN` or more when what is heard counts as found.
+    """Return the labels whose F1 gains `GAIN` or more, and reaches `LEAST`, when what is heard
+    counts as found.
 
     >>> one, other = np.array([[False], [False]]), np.array([[True], [False]])
     >>> trigger_led(one, other, other, ("attente_caisse",))
     ('attente_caisse',)
     """
-    gain = f1(found | heard, wanted) - f1(found, wanted)
-    return tuple(name for name, more in zip(names, gain, strict=True) if more >= GAIN)
+    with_triggers = f1(found | heard, wanted)
+    trusted = (with_triggers - f1(found, wanted) >= GAIN) & (with_triggers >= LEAST)
+    return tuple(name for name, yes in zip(names, trusted.tolist(), strict=True) if yes)
 
 
 def _any(hits: Floats, owner: npt.NDArray[np.int32], texts: int) -> Bools:
