@@ -27,7 +27,7 @@ DOORS = {
     "duckdb": ("cxnlp/metrics/",),
     "jinja2": ("cxnlp/report/",),
     "openpyxl": ("cxnlp/sheet.py",),
-    "sklearn": ("cxnlp/training/",),
+    "sklearn": ("cxnlp/training/", "cxnlp/annotate/agreement.py"),
 }
 HEAVY = ("torch", "transformers", "spacy", "prefect", "duckdb", "pandas", "sklearn", "pyarrow",
          "jinja2", "openpyxl")  # fmt: skip
@@ -38,12 +38,13 @@ LAYERS = (
     {"repair", "masks", "language", "clean", "clauses", "segment", "model"},
     {"excerpts", "told", "fuse", "analyse"},
     {"ingest", "storage", "journal", "parts", "views", "warehouse", "cache", "invariants", "metrics",
-     "report", "training"},
+     "report", "annotate", "training"},
     {"sheet"},
-    {"show_scores"},
+    {"show_scores", "show_models"},
     {"forgotten", "underway", "retention"},
     {"night", "forget", "onefile", "show"},
     {"cli_evaluate", "cli_forget"},
+    {"cli_models", "cli_annotate"},
     {"cli", "pipelines"},
 )  # fmt: skip
 FILES = sorted([*ROOT.glob("cxnlp/**/*.py"), *ROOT.glob("pipelines/**/*.py")])
