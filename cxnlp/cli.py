@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cxnlp.cli_annotate import annotate_app
 from cxnlp.cli_evaluate import MODEL, TAXONOMY, ModelOption, TaxonomyOption, evaluate
 from cxnlp.cli_forget import forget
 from cxnlp.cli_models import models_app
@@ -41,6 +42,7 @@ app = typer.Typer(
 taxonomy_app = typer.Typer(help="Touchpoints, levers and their triggers.", no_args_is_help=True)
 app.add_typer(taxonomy_app, name="taxonomy")
 app.add_typer(models_app, name="models")
+app.add_typer(annotate_app, name="annotate")
 
 DAY: dict[str, Any] = {"formats": ["%Y-%m-%d"], "metavar": "DAY"}
 _INTERRUPTED = 130
