@@ -491,11 +491,12 @@ def test_the_labels_of_a_head_share_a_threshold() -> None:
     assert first == rare == pytest.approx(0.5, abs=0.05)
 
 
-def test_weights_make_up_for_a_class_that_is_never_chosen() -> None:
-    p = np.array([[0.6, 0.4]] * 10 + [[0.8, 0.2]] * 10, np.float32)
-    wanted = np.eye(2, dtype=np.float32)[[1] * 10 + [0] * 10]
+def test_weights_make_up_for_a_rare_class_that_is_never_chosen() -> None:
+    p = np.array([[0.6, 0.4]] * 10 + [[0.8, 0.2]] * 40, np.float32)
+    wanted = np.eye(2, dtype=np.float32)[[1] * 10 + [0] * 40]
     weights = np.array(best_weights(p, wanted))
     assert (p / weights).argmax(1).tolist() == wanted.argmax(1).tolist()
+    assert weights[0] == 1
 
 
 def test_temperature_draws_sure_but_wrong_answers_together() -> None:

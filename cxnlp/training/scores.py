@@ -4,6 +4,8 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
+RARE = 0.5  # of the even share: a class below it is rare
+BOOSTS = np.round(np.arange(1, 2.55, 0.1), 1)
 GRID = np.round(np.arange(0.06, 0.95, 0.02), 2)
 
 
@@ -36,27 +38,22 @@ def best_threshold(probabilities: Floats, wanted: Floats) -> tuple[float, ...]:
 
 
 def best_weights(probabilities: Floats, wanted: Floats) -> tuple[float, ...]:
-    """Return divisors of the classes whose argmax scores best: accuracy + macro-F1.
+    """Return divisors of the classes whose argmax scores best; below 1, a class is chosen sooner.
 
-    A divisor below 1 makes a class easier to choose. Searched one class at a time, twice.
+    All rare classes share one divisor and the others have 1: the score is accuracy + macro-F1 +
+    accuracy on the others. With a divisor for each, sentiment chosen on one half of dev scored
+    .873 / .716 / .921 on the other, with one for all .886 / .719 / .944 (docs/training.md).
     """
     truth = wanted.argmax(1)
-    weights = np.ones(wanted.shape[1], np.float32)
-    for _ in range(2):
-        for column in range(len(weights)):
-            weights[column] = max(
-                np.geomspace(0.4, 2.5, 19),
-                key=lambda w, c=column: _score(probabilities, truth, weights, c, w),  # type: ignore[misc]
-            )
-    return tuple(float(w) for w in weights)
+    rare = wanted.mean(0) < RARE / wanted.shape[1]
+    tried = [np.where(rare, 1 / boost, 1.0).astype(np.float32) for boost in BOOSTS]
+    best = max(tried, key=lambda weights: _score(probabilities / weights, truth, rare))
+    return tuple(float(w) for w in best)
 
 
-def _score(
-    probabilities: Floats, truth: npt.NDArray[np.int64], weights: Floats, column: int, weight: float
-) -> float:
-    tried = weights.copy()
-    tried[column] = weight
-    chosen = (probabilities / tried).argmax(1)
-    classes = np.arange(len(weights))
+def _score(weighed: Floats, truth: npt.NDArray[np.int64], rare: npt.NDArray[np.bool_]) -> float:
+    chosen, classes = weighed.argmax(1), np.arange(len(rare))
     each = f1(chosen[:, None] == classes, truth[:, None] == classes)
-    return float((chosen == truth).mean() + each.mean())
+    right, common = chosen == truth, ~rare[truth]
+    clear = right[common].mean() if common.any() else 0.0
+    return float(right.mean() + each.mean() + clear)
