@@ -75,8 +75,9 @@ def solve(present: Floats, n: Floats, total: Floats, squares: Floats) -> list[Fl
     has no coefficient.
 
     >>> present, one = np.array([[0.0], [0.0], [1.0]]), np.ones(3)
-    >>> solve(present, one, np.array([4.0, 5.0, 2.0]), np.array([16.0, 25.0, 4.0]))[0].round(2)
-    array([-2.5 , -6.1 ,  1.1 ])
+    >>> found = solve(present, one, np.array([4.0, 5.0, 2.0]), np.array([16.0, 25.0, 4.0]))
+    >>> found[0].round(1).tolist()
+    [-2.5, -6.1, 1.1]
     """
     x = np.concatenate([np.ones((len(n), 1)), present], 1)
     gram, right = x.T @ (x * n[:, None]), x.T @ total
