@@ -106,8 +106,10 @@ def run(
             _quieten_prefect()
             tell("starting Prefect")
             from pipelines.nightly import nightly
+            from pipelines.runs import listener
 
-            row = nightly(str(config), *days, tell)
+            listener.set(tell)
+            row = nightly(str(config), *days)
     show.night(settings, row)
 
 

@@ -114,10 +114,6 @@ class Privacy(_Section):
     )  # fmt: skip
 
 
-class Execution(_Section):
-    """Where shards of comments are analysed, and how many comments a shard has."""
-
-    engine: Literal["local"] = "local"
 class Retention(_Section):
     """How many days raw comments are kept after they were read; None: for ever."""
 
@@ -128,6 +124,17 @@ class Retention(_Section):
 
 
 class Metrics(_Section):
+class Notify(_Section):
+    """Who is told what: a webhook whose address is in a variable. Without one nothing is sent."""
+
+    webhook_env: str | None = None
+    events: tuple[Literal["failure", "alerts"], ...] = ("failure", "alerts")
+
+
+class Execution(_Section):
+    """Where shards of comments are analysed, and how many comments a shard has."""
+
+    engine: Literal["local"] = "local"
     """Constants of the metrics tables (docs/metrics.md)."""
 
     shrink: float = Field(20.0, ge=0)
@@ -150,6 +157,7 @@ class Settings(_Section):
     partition: Literal["month", "day"] = "month"
 
     retention: Retention = Retention()
+    notify: Notify = Notify()
     @model_validator(mode="after")
     def _names_differ(self) -> "Settings":
         names = [source.name for source in self.sources]
@@ -216,7 +224,7 @@ def _keys_beside(loc: tuple[str | int, ...]) -> list[str]:
     }  # fmt: skip
     section = Settings if len(loc) == 1 else sections.get(str(loc[0]))
     return list(section.model_fields) if section else []
-        "retention": Retention,
+        "retention": Retention, "notify": Notify,
 
 
 def _digest(data: Any) -> str:

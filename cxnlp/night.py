@@ -23,19 +23,20 @@ from cxnlp.analyse import Analyzer
 from cxnlp.clean import duplicates
 from cxnlp.config import Settings, Source
 from cxnlp.errors import WarehouseError
-from cxnlp.ingest import FileRead, find_files, read_file
 from cxnlp.forgotten import read_forgotten
 from cxnlp.invariants import check
+from cxnlp.ingest import FileRead, find_files, read_file
 from cxnlp.metrics import measure as work_out
 from cxnlp.parts import UNDATED, Part, split
+from cxnlp.notify import tell_alerts
 from cxnlp.pseudonyms import author_key
 from cxnlp.report import NAME, write_report
-from cxnlp.taxonomy import Taxonomy
 from cxnlp.retention import as_raw, expire
 from cxnlp.told import set_aside_duplicates
-from cxnlp.warehouse import Warehouse
+from cxnlp.taxonomy import Taxonomy
 from cxnlp.underway import underway
 
+from cxnlp.warehouse import Warehouse
 Tell = Callable[[str], None]
 _SEEN = ("comment_id", "row_digest", "analysis_key", "set_aside", "duplicate_of", "duplicate_key",
          "published_at", "author_key", "source")  # fmt: skip
@@ -85,12 +86,12 @@ class Night:
         run_id = f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
         return cls(settings, Warehouse(settings.warehouse), run_id, now, first_day, last_day, tell)
 
-    @property
     def underway(self) -> AbstractContextManager[None]:
         """Hold the warehouse; a failure inside leaves a row in `runs`."""
         return underway(self.warehouse, self.settings, self.run_id, self.started)
 
     def metadata(self) -> dict[str, str]:
+    @property
         return {"config": self.settings.digest, "cxnlp": __version__}
 
 
@@ -112,9 +113,9 @@ def ingest(night: Night, source: Source) -> Ingested:
     }
     last = pc.max(files["sequence"]).as_py() or 0
     key = author_key(night.settings, night.warehouse) if "author" in source.fields else None
-    reads: list[FileRead] = []
     forgotten = read_forgotten(night.warehouse)
     for found in find_files(source):
+    reads: list[FileRead] = []
         if known.get((source.name, found.name)) == (found.digest, source.digest):
             continue
         night.tell(f"{source.name}: {found.name}")
@@ -122,9 +123,9 @@ def ingest(night: Night, source: Source) -> Ingested:
             found, source, author_key=key, mask=night.settings.privacy.mask,
             run_id=night.run_id, sequence=last + len(reads) + 1,
         )  # fmt: skip
-    if reads:
         reads.append(forgotten.strike(read))
         _publish_files(night, source, files, reads)
+    if reads:
     rows, comments, rejects = (
         sum(r.file[n][0].as_py() for r in reads) for n in ("rows", "comments", "rejects")
     )
@@ -153,10 +154,10 @@ def analyse(night: Night, analyzer: Analyzer) -> Analysed:
     began = time.monotonic()
     seen = night.warehouse.read(schema.COMMENTS, _SEEN)
     raw = _latest(night)
-    done = {
     stale = pc.not_equal(seen["analysis_key"], analyzer.key)
     raw = _with_expired(night, raw, seen["comment_id"].filter(stale))
         (c, d)
+    done = {
         for c, d, k in zip(*(seen[n].to_pylist() for n in _SEEN[:3]), strict=True)
         if k == analyzer.key
     }
@@ -320,9 +321,11 @@ def run(night: Night, analyzer: Analyzer | None = None) -> pa.Table:
         row = finish(night, analyzer, ingested, analysed, measure(night, analyzer.taxonomy))
         report(night, analyzer)
         return row
-def retain(night: Night) -> int:
-    """Remove raw files that were read longer ago than the settings keep them; return how many."""
-    return expire(night.warehouse, night.settings.retention.raw_days, night.run_id, night.started)
+def end(night: Night) -> tuple[int, int]:
+    """Tell of new alerts, remove raw files that are old enough; return how many of each."""
+    told = tell_alerts(night.settings.notify, night.warehouse, night.run_id, night.started)
+    days = night.settings.retention.raw_days
+    return told, expire(night.warehouse, days, night.run_id, night.started)
 
 
 
@@ -331,12 +334,12 @@ def _latest(night: Night) -> pa.Table:
     """Return each raw comment as last seen, of the sources in the settings, in a stable order."""
     names = {source.name for source in night.settings.sources}
     tables = [schema.empty(schema.RAW)]
+        end(night)
     tables += [
         night.warehouse.read_part(schema.RAW, source, sequence)
         for source, sequence in night.warehouse.parts(schema.RAW)
         if source in names
     ]
-        retain(night)
     raw = pa.concat_tables(tables).combine_chunks()
     ids = raw["comment_id"].to_pylist()
     last = {comment: row for row, comment in enumerate(ids)}

@@ -19,6 +19,7 @@ from cxnlp import schema
 from cxnlp.config import Settings
 from cxnlp.errors import CxnlpError
 from cxnlp.masks import mask
+from cxnlp.notify import tell_failure, webhook
 from cxnlp.parts import Part
 from cxnlp.version import __version__
 from cxnlp.warehouse import Warehouse
@@ -31,10 +32,11 @@ _HERE: Final = Path(__file__).parent
 def underway(
     warehouse: Warehouse, settings: Settings, run_id: str, started: datetime
 ) -> Iterator[None]:
-    """Hold the warehouse; whatever is raised inside is noted in `runs` and raised again.
+    """Hold the warehouse; whatever is raised inside is noted in `runs`, told and raised again.
 
     Raises `WarehouseBusyError` when another run holds it; such a run leaves no row.
     """
+    webhook(settings.notify)  # one that is missing shows now, not when it is needed
     with warehouse.hold(run_id):
         try:
             yield
@@ -46,6 +48,8 @@ def underway(
                 OSError,
             ) as second:  # as on a full disk: the first is the one to tell
                 error.add_note(f"the failure could not be noted in runs: {second}")
+            if isinstance(error, Exception):  # whoever interrupts a run knows it
+                tell_failure(settings.notify, run_id, sentence(error))
             raise
 
 

@@ -34,6 +34,7 @@ _SHARDS: Final = "state/shards"
 _VIEWS: Final = "views.sql"
 _KEPT: Final = {  # of state/: what cannot be made again, or is of the moment
     _MANIFEST, LOCK, HOLDER, journal.JOURNAL, "state/author.key", "state/forgotten.json",
+    "state/alerted.json",
 }  # fmt: skip
 
 
@@ -97,11 +98,6 @@ class Warehouse:
             for part in parts:
                 if self._put(new, part, marks, manifest):
                     changed.append(part.path)
-            self._put_text(new, _MANIFEST, json.dumps(manifest, indent=0, sort_keys=True))
-            self._put_text(new, _VIEWS, self.views(manifest))
-        return changed
-
-    def read(self, table: schema.Table, columns: Sequence[str] | None = None) -> pa.Table:
             for path, text in (beside or {}).items():
                 if text is None:
                     new.remove(path)
@@ -112,6 +108,11 @@ class Warehouse:
             lambda: self._read(table, [path_of(table, *key) for key in self.parts(table)], columns)
         )
 
+            self._put_text(new, _MANIFEST, json.dumps(manifest, indent=0, sort_keys=True))
+            self._put_text(new, _VIEWS, self.views(manifest))
+        return changed
+
+    def read(self, table: schema.Table, columns: Sequence[str] | None = None) -> pa.Table:
     def steady(self, reading: Callable[[], Answer]) -> Answer:
         """Return what `reading` gives, run again if a file was replaced while it ran."""
         for pause in (0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2):
@@ -163,11 +164,6 @@ class Warehouse:
             ) from error
         return self._files.where(name)
 
-    def stage_shard(self, name: str, comments: pa.Table, mentions: pa.Table) -> None:
-        """Keep what was made of one shard, exactly as given, until `drop_shards`."""
-        for kind, data in (("mentions", mentions), ("comments", comments)):
-            path = _shard(name, kind)
-            try:
     def read_text(self, path: str) -> str | None:
         """Return the text of a file beside the tables, None when it is not there."""
         return self._files.read(path).decode() if self._files.exists(path) else None
@@ -181,6 +177,11 @@ class Warehouse:
                 self._files.sync([path])
             except OSError as error:
                 raise WarehouseError(
+    def stage_shard(self, name: str, comments: pa.Table, mentions: pa.Table) -> None:
+        """Keep what was made of one shard, exactly as given, until `drop_shards`."""
+        for kind, data in (("mentions", mentions), ("comments", comments)):
+            path = _shard(name, kind)
+            try:
                     f"{self._files.where(path)}: cannot be written: {error}; make room or mend "
                     "the disk and run again, the shards finished so far are kept"
                 ) from error

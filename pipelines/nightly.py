@@ -4,27 +4,23 @@ Comes in: the path of a configuration, and the days to analyse if not all. Goes 
 row of `runs`. Left out: what the stages do (`cxnlp.night`).
 """
 
-from collections.abc import Callable
 from datetime import date
 
 import pyarrow as pa
 from prefect import flow
 
 from cxnlp.config import load_settings
-from cxnlp.night import Night, load_analyzer
+from cxnlp.night import load_analyzer
 from pipelines import tasks
+from pipelines.runs import begin, name, scheduled
 
 
-@flow(
-    name="nightly", flow_run_name="nuit-{config}", persist_result=False, validate_parameters=False
-)
-def nightly(
-    config: str, first_day: date | None = None, last_day: date | None = None,
-    tell: Callable[[str], None] | None = None,
-) -> pa.Table:  # fmt: skip
+@flow(name="nightly", flow_run_name=name("nuit"), persist_result=False)
+@scheduled
+def nightly(config: str, first_day: date | None = None, last_day: date | None = None) -> pa.Table:
     """Run a night; raises what its stages raise, `WarehouseBusyError` when another run is on."""
     settings = load_settings(config)
-    tonight = Night.begin(settings, first_day, last_day, tell or (lambda _: None))
+    tonight = begin(settings, first_day, last_day)
     with tonight.underway():
         analyzer = load_analyzer(settings)
         ingested = [tasks.ingest(tonight, source) for source in settings.sources]
@@ -32,4 +28,5 @@ def nightly(
         measured = tasks.measure(tonight, analyzer)
         row = tasks.finish(tonight, analyzer, ingested, analysed, measured)
         tasks.write_report(tonight, analyzer)
+        tasks.end(tonight)
         return row

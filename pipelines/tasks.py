@@ -10,11 +10,14 @@ import pyarrow as pa
 from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.runtime import task_run
 
 from cxnlp import night, schema
 from cxnlp.analyse import Analyzer
 from cxnlp.config import Source
 from cxnlp.errors import CxnlpError
+
+_SHOWN = 20
 
 
 def _waits(_task: Any, _run: Any, state: Any) -> bool:
@@ -35,7 +38,14 @@ def ingest(tonight: night.Night, source: Source) -> night.Ingested:
     return done
 
 
-@task(task_run_name="analyser", cache_policy=NO_CACHE, persist_result=False)
+def _of_days() -> str:
+    """Return the name of an analysis: with its days, if it is limited to some."""
+    tonight = task_run.parameters["tonight"]
+    days = [str(day) for day in (tonight.first_day, tonight.last_day) if day]
+    return " ".join(["analyser", *days])
+
+
+@task(task_run_name=_of_days, cache_policy=NO_CACHE, persist_result=False)
 def analyse(tonight: night.Night, analyzer: Analyzer) -> night.Analysed:
     """Label the comments that have no labels yet."""
     done = night.analyse(tonight, analyzer)
@@ -56,6 +66,7 @@ def finish(
 ) -> pa.Table:  # fmt: skip
     """Check the invariants, record the run, and leave its report as artifacts."""
     row = night.finish(tonight, analyzer, ingested, analysed, measured)
+    alerts = tonight.warehouse.read(schema.ALERTS)[-_SHOWN:].to_pylist()
     create_table_artifact(
         key="sources",
         table=[
@@ -64,6 +75,16 @@ def finish(
             for i in ingested
         ],
         description="Ce qui a été lu, par source",
+    )  # fmt: skip
+    create_table_artifact(
+        key="alertes",
+        table=[
+            {"jour": str(a["day"]), "point de contact": a["touchpoint"],
+             "pourquoi": ", ".join(a["kinds"]), "commentaires": a["n"],
+             "d'habitude": round(a["usual_n"], 1), "score": round(a["mean"], 2)}
+            for a in reversed(alerts)
+        ],
+        description="Les dernières alertes, la plus récente d'abord",
     )  # fmt: skip
     create_markdown_artifact(key="nuit", markdown=report(row), description="Rapport de la nuit")
     return row
@@ -75,6 +96,13 @@ def write_report(tonight: night.Night, analyzer: Analyzer) -> str:
     place = night.report(tonight, analyzer)
     get_run_logger().info("%s", place)
     return place
+
+
+@task(task_run_name="ranger", cache_policy=NO_CACHE, persist_result=False)
+def end(tonight: night.Night) -> None:
+    """Tell of new alerts, remove raw files that are old enough."""
+    told, removed = night.end(tonight)
+    get_run_logger().info("%d alerts told, %d raw files removed", told, removed)
 
 
 def report(row: pa.Table) -> str:

@@ -41,7 +41,7 @@ LAYERS = (
      "report", "annotate", "training"},
     {"sheet"},
     {"show_scores", "show_models"},
-    {"forgotten", "underway", "retention"},
+    {"forgotten", "notify", "retention", "underway"},
     {"night", "forget", "onefile", "show"},
     {"cli_evaluate", "cli_forget"},
     {"cli_models", "cli_annotate"},

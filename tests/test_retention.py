@@ -41,7 +41,7 @@ class Place:
             for one in tonight.settings.sources:
                 night.ingest(tonight, one)
             night.analyse(tonight, self.analyzer)
-            night.retain(tonight)
+            night.end(tonight)
 
     def expire(self, days: int | None = 30) -> int:
         with self.warehouse.hold():
