@@ -1,6 +1,6 @@
-"""What a person sees of model versions: a list, a promotion, a difference.
+"""What a person sees of model versions and of annotations that came in.
 
-Comes in: versions, promotions and the dictionaries of `cxnlp.training`. Goes out: lines and
+Comes in: versions, promotions, the dictionaries of `cxnlp.training`, imports. Goes out: lines and
 tables in reading order, which `show.py` prints. Nothing is worked out here.
 """
 
@@ -10,6 +10,8 @@ from typing import Any
 
 from rich.table import Table
 
+from cxnlp.annotate.rows import Reject
+from cxnlp.annotate.sets import Added
 from cxnlp.model.registry import Version
 from cxnlp.show_scores import Shown
 
@@ -109,3 +111,29 @@ def _numbers(rows: list[tuple[Any, ...]], first: str, second: str) -> Table:
     for head, label, old, new in rows:
         table.add_row(head, label, *("–" if v is None else f"{v:g}" for v in (old, new)))
     return table
+
+
+def added(done: Added, rejects: list[Reject]) -> Iterator[Shown]:
+    """Yield what an import of annotations did, what it refused, and how far people agree."""
+    word = "" if done.new else " (these files made it before; nothing was written)"
+    yield (
+        f"{done.folder}: {done.total} comments, {done.added} new, {done.replaced} replaced, "
+        f"of {done.rows} rows read{word}"
+    )
+    if done.doubles:
+        yield f"{done.doubles} further annotations of a comment are kept in doubles.jsonl"
+    if done.rejects:
+        yield f"{done.rejects} faults, each with its row in {done.folder / 'rejects.jsonl'}:"
+        table = Table("file", "row", "comment", "reason", "", box=None, pad_edge=False)
+        for one in rejects[:20]:
+            table.add_row(one.file, str(one.row), one.id, one.reason, one.detail)
+        yield table
+        if len(rejects) > 20:
+            yield f"… {len(rejects) - 20} more"
+    if done.agreement:
+        yield f"Agreement on the {done.agreement[0].comments} comments that two annotated:"
+        table = Table("head", "label", "alike", "Cohen's kappa", box=None, pad_edge=False)
+        for row in done.agreement:
+            kappa = "–" if row.kappa is None else f"{row.kappa:.2f}"
+            table.add_row(row.head, row.label, f"{row.share:.0%}", kappa)
+        yield table
