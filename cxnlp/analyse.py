@@ -37,7 +37,8 @@ CONFLICT = 2.0  # stars between mark and text from which they disagree
 LONGEST = 50_000  # characters of a text that are analysed; a longer one needs review
 BLOCK = 4_096  # texts in memory between segmenting and fusing; more sorts no better
 
-_Given, _Made = TypeVar("_Given"), TypeVar("_Made")
+_Given = TypeVar("_Given")
+_Made = TypeVar("_Made")
 
 
 @dataclass(frozen=True, slots=True)

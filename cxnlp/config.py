@@ -92,11 +92,15 @@ class Source(_Section):
 
 
 class Inference(_Section):
-    """How the network runs. `max_batch_tokens` counts real and padded tokens of a batch."""
+    """How the network runs. `max_batch_tokens` counts real and padded tokens of a batch.
+
+    `cache_mb` bounds what is kept of earlier nights' answers; 0 keeps nothing.
+    """
 
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     max_batch_tokens: int = Field(16384, ge=512)
+    cache_mb: int = Field(256, ge=0)
 
 
 class Language(_Section):
@@ -120,10 +124,6 @@ class Retention(_Section):
     raw_days: int | None = Field(None, ge=1)
 
 
-    shard_size: int = Field(20_000, ge=1)
-
-
-class Metrics(_Section):
 class Notify(_Section):
     """Who is told what: a webhook whose address is in a variable. Without one nothing is sent."""
 
@@ -135,6 +135,10 @@ class Execution(_Section):
     """Where shards of comments are analysed, and how many comments a shard has."""
 
     engine: Literal["local"] = "local"
+    shard_size: int = Field(20_000, ge=1)
+
+
+class Metrics(_Section):
     """Constants of the metrics tables (docs/metrics.md)."""
 
     shrink: float = Field(20.0, ge=0)
@@ -152,12 +156,12 @@ class Settings(_Section):
     inference: Inference = Inference()
     language: Language = Language()
     privacy: Privacy = Privacy()
+    retention: Retention = Retention()
+    notify: Notify = Notify()
     execution: Execution = Execution()
     metrics: Metrics = Metrics()
     partition: Literal["month", "day"] = "month"
 
-    retention: Retention = Retention()
-    notify: Notify = Notify()
     @model_validator(mode="after")
     def _names_differ(self) -> "Settings":
         names = [source.name for source in self.sources]
@@ -220,11 +224,11 @@ def _sentence(path: Path, error: Any) -> str:
 def _keys_beside(loc: tuple[str | int, ...]) -> list[str]:
     sections: dict[str, type[BaseModel]] = {
         "sources": Source, "inference": Inference, "language": Language, "privacy": Privacy,
+        "retention": Retention, "notify": Notify,
         "execution": Execution, "metrics": Metrics,
     }  # fmt: skip
     section = Settings if len(loc) == 1 else sections.get(str(loc[0]))
     return list(section.model_fields) if section else []
-        "retention": Retention, "notify": Notify,
 
 
 def _digest(data: Any) -> str:

@@ -141,8 +141,8 @@ def _touchpoints(
     alone = heard & ~decided & (trusted | ~by_model)
     certain[alone] = LEXICON_CONFIDENCE
     rows, columns = np.nonzero(decided | alone)
-    place = (rows, columns)
-    return _Mentions(*place, certain[place], decided[place], heard[place])
+    at = (rows, columns)
+    return _Mentions(*at, certain[at], decided[at], heard[at])
 
 
 def _levers(owner: Ints, scores: Scores, card: Card, taxonomy: Taxonomy) -> tuple[Bools, list[str]]:

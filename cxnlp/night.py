@@ -20,23 +20,24 @@ import pyarrow.compute as pc
 
 from cxnlp import __version__, schema
 from cxnlp.analyse import Analyzer
+from cxnlp.cache import Cache
 from cxnlp.clean import duplicates
 from cxnlp.config import Settings, Source
 from cxnlp.errors import WarehouseError
 from cxnlp.forgotten import read_forgotten
-from cxnlp.invariants import check
 from cxnlp.ingest import FileRead, find_files, read_file
+from cxnlp.invariants import check
 from cxnlp.metrics import measure as work_out
-from cxnlp.parts import UNDATED, Part, split
 from cxnlp.notify import tell_alerts
+from cxnlp.parts import UNDATED, Part, split
 from cxnlp.pseudonyms import author_key
 from cxnlp.report import NAME, write_report
 from cxnlp.retention import as_raw, expire
-from cxnlp.told import set_aside_duplicates
 from cxnlp.taxonomy import Taxonomy
+from cxnlp.told import set_aside_duplicates
 from cxnlp.underway import underway
-
 from cxnlp.warehouse import Warehouse
+
 Tell = Callable[[str], None]
 _SEEN = ("comment_id", "row_digest", "analysis_key", "set_aside", "duplicate_of", "duplicate_key",
          "published_at", "author_key", "source")  # fmt: skip
@@ -90,8 +91,8 @@ class Night:
         """Hold the warehouse; a failure inside leaves a row in `runs`."""
         return underway(self.warehouse, self.settings, self.run_id, self.started)
 
-    def metadata(self) -> dict[str, str]:
     @property
+    def metadata(self) -> dict[str, str]:
         return {"config": self.settings.digest, "cxnlp": __version__}
 
 
@@ -114,8 +115,8 @@ def ingest(night: Night, source: Source) -> Ingested:
     last = pc.max(files["sequence"]).as_py() or 0
     key = author_key(night.settings, night.warehouse) if "author" in source.fields else None
     forgotten = read_forgotten(night.warehouse)
-    for found in find_files(source):
     reads: list[FileRead] = []
+    for found in find_files(source):
         if known.get((source.name, found.name)) == (found.digest, source.digest):
             continue
         night.tell(f"{source.name}: {found.name}")
@@ -124,8 +125,8 @@ def ingest(night: Night, source: Source) -> Ingested:
             run_id=night.run_id, sequence=last + len(reads) + 1,
         )  # fmt: skip
         reads.append(forgotten.strike(read))
-        _publish_files(night, source, files, reads)
     if reads:
+        _publish_files(night, source, files, reads)
     rows, comments, rejects = (
         sum(r.file[n][0].as_py() for r in reads) for n in ("rows", "comments", "rejects")
     )
@@ -156,8 +157,8 @@ def analyse(night: Night, analyzer: Analyzer) -> Analysed:
     raw = _latest(night)
     stale = pc.not_equal(seen["analysis_key"], analyzer.key)
     raw = _with_expired(night, raw, seen["comment_id"].filter(stale))
-        (c, d)
     done = {
+        (c, d)
         for c, d, k in zip(*(seen[n].to_pylist() for n in _SEEN[:3]), strict=True)
         if k == analyzer.key
     }
@@ -166,7 +167,8 @@ def analyse(night: Night, analyzer: Analyzer) -> Analysed:
         for pair in zip(raw["comment_id"].to_pylist(), raw["row_digest"].to_pylist(), strict=True)
     ], dtype=bool)  # fmt: skip
     left &= _in_days(night, raw["published_at"])
-    comments, mentions, texts = _in_shards(night, analyzer, raw.filter(pa.array(left)))
+    cache = _cache(night, analyzer)
+    comments, mentions, texts = _in_shards(night, analyzer, raw.filter(pa.array(left)), cache)
     others = seen.filter(pc.invert(pc.is_in(seen["comment_id"], comments["comment_id"])))
     every = pa.concat_tables([others.select(_KEYS), comments.select(_KEYS)])
     repeats = duplicates(every)
@@ -174,8 +176,9 @@ def analyse(night: Night, analyzer: Analyzer) -> Analysed:
     flipped = _differ(before, others["duplicate_of"])
     if pc.any(flipped).as_py():
         ids = others["comment_id"].filter(flipped)
-        again = raw.filter(pc.is_in(raw["comment_id"], ids))
-        more, more_mentions, more_texts = _in_shards(night, analyzer, again)
+        again = _with_expired(night, raw, ids)
+        again = again.filter(pc.is_in(again["comment_id"], ids))
+        more, more_mentions, more_texts = _in_shards(night, analyzer, again, cache)
         place = pc.index_in(more["comment_id"], others["comment_id"])
         now = pa.concat_arrays([now, before.take(place.combine_chunks())])
         comments = pa.concat_tables([comments, more])
@@ -185,10 +188,19 @@ def analyse(night: Night, analyzer: Analyzer) -> Analysed:
         comments, mentions = set_aside_duplicates(comments, mentions, now)
         _publish_rows(night, analyzer, seen, comments, mentions)
     night.warehouse.drop_shards()
+    if cache:
+        cache.settle()
     return Analysed(comments.num_rows, texts, time.monotonic() - began)
 
 
-def _in_shards(night: Night, analyzer: Analyzer, raw: pa.Table) -> tuple[pa.Table, pa.Table, int]:
+def _cache(night: Night, analyzer: Analyzer) -> Cache | None:
+    limit = night.settings.inference.cache_mb
+    return Cache(night.warehouse.files, analyzer.key, night.run_id, limit) if limit else None
+
+
+def _in_shards(
+    night: Night, analyzer: Analyzer, raw: pa.Table, cache: Cache | None
+) -> tuple[pa.Table, pa.Table, int]:
     """Analyse shard by shard; a shard that an interrupted run has made is not made again."""
     comments, mentions = [schema.empty(schema.COMMENTS)], [schema.empty(schema.MENTIONS)]
     texts = 0
@@ -199,10 +211,10 @@ def _in_shards(night: Night, analyzer: Analyzer, raw: pa.Table) -> tuple[pa.Tabl
         name = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
         made = night.warehouse.read_shard(name)
         if made is None:
-            result = analyzer.analyse(shard, night.run_id)
+            result = analyzer.analyse(shard, night.run_id, cache)
             made = result.comments, result.mentions
             night.warehouse.stage_shard(name, *made)
-            texts += shard.num_rows - pc.count(made[0]["set_aside"]).as_py()
+            texts += result.read
         comments.append(schema.conform(made[0], schema.COMMENTS))
         mentions.append(schema.conform(made[1], schema.MENTIONS))
         night.tell(f"{min(start + size, raw.num_rows):,} of {raw.num_rows:,} comments analysed")
@@ -284,6 +296,7 @@ def finish(
         "comments_per_second": analysed.texts / max(analysed.seconds, 1e-6),
         "model_version": analyzer.model_version, "taxonomy_version": taxonomy.name,
         "config_digest": night.settings.digest, "n_min": night.settings.metrics.n_min,
+        "metrics": night.settings.metrics.model_dump_json(),
         "cxnlp_version": __version__,
     }  # fmt: skip
     runs = night.warehouse.read(schema.RUNS)
@@ -296,7 +309,6 @@ def finish(
 def report(night: Night, analyzer: Analyzer) -> str:
     """Write report.html from the tables as they are now, and return where it is.
 
-        "metrics": night.settings.metrics.model_dump_json(),
     Raises `WarehouseError` when that fails; the tables stay as they were published.
     """
     names = {lever.id: lever.label for lever in analyzer.taxonomy.levers}
@@ -307,6 +319,13 @@ def report(night: Night, analyzer: Analyzer) -> str:
             f"{night.warehouse.root}: the tables are complete, but {NAME} could not be made: "
             f"{error}; once that is mended, `cxnlp report {night.settings.warehouse}` makes it"
         ) from error
+
+
+def end(night: Night) -> tuple[int, int]:
+    """Tell of new alerts, remove raw files that are old enough; return how many of each."""
+    told = tell_alerts(night.settings.notify, night.warehouse, night.run_id, night.started)
+    days = night.settings.retention.raw_days
+    return told, expire(night.warehouse, days, night.run_id, night.started)
 
 
 def run(night: Night, analyzer: Analyzer | None = None) -> pa.Table:
@@ -320,21 +339,14 @@ def run(night: Night, analyzer: Analyzer | None = None) -> pa.Table:
         analysed = analyse(night, analyzer)
         row = finish(night, analyzer, ingested, analysed, measure(night, analyzer.taxonomy))
         report(night, analyzer)
+        end(night)
         return row
-def end(night: Night) -> tuple[int, int]:
-    """Tell of new alerts, remove raw files that are old enough; return how many of each."""
-    told = tell_alerts(night.settings.notify, night.warehouse, night.run_id, night.started)
-    days = night.settings.retention.raw_days
-    return told, expire(night.warehouse, days, night.run_id, night.started)
-
-
 
 
 def _latest(night: Night) -> pa.Table:
     """Return each raw comment as last seen, of the sources in the settings, in a stable order."""
     names = {source.name for source in night.settings.sources}
     tables = [schema.empty(schema.RAW)]
-        end(night)
     tables += [
         night.warehouse.read_part(schema.RAW, source, sequence)
         for source, sequence in night.warehouse.parts(schema.RAW)
@@ -344,6 +356,13 @@ def _latest(night: Night) -> pa.Table:
     ids = raw["comment_id"].to_pylist()
     last = {comment: row for row, comment in enumerate(ids)}
     return raw.take(pa.array(sorted(last.values()), pa.int64()))
+
+
+def _with_expired(night: Night, raw: pa.Table, ids: pa.ChunkedArray) -> pa.Table:
+    """Return `raw` and, of `ids`, the comments whose raw is no longer kept."""
+    gone = as_raw(night.warehouse, ids.filter(pc.invert(pc.is_in(ids, raw["comment_id"]))))
+    names = pa.array([source.name for source in night.settings.sources])
+    return pa.concat_tables([raw, gone.filter(pc.is_in(gone["source"], names))])
 
 
 def _in_days(night: Night, published: pa.ChunkedArray) -> np.ndarray:
@@ -358,13 +377,6 @@ def _in_days(night: Night, published: pa.ChunkedArray) -> np.ndarray:
 
 def _places(rows: pa.Table, grain: str) -> Iterator[tuple[str, str]]:
     """Return the partitions of rows that have `source` and `published_at`."""
-def _with_expired(night: Night, raw: pa.Table, ids: pa.ChunkedArray) -> pa.Table:
-    """Return `raw` and, of `ids`, the comments whose raw is no longer kept."""
-    gone = as_raw(night.warehouse, ids.filter(pc.invert(pc.is_in(ids, raw["comment_id"]))))
-    names = pa.array([source.name for source in night.settings.sources])
-    return pa.concat_tables([raw, gone.filter(pc.is_in(gone["source"], names))])
-
-
     length = 7 if grain == "month" else 10
     days = pc.fill_null(pc.utf8_slice_codeunits(rows["published_at"].cast(pa.string()), 0, length),
                         UNDATED)  # fmt: skip

@@ -50,6 +50,11 @@ class Warehouse:
         """The full name of its folder or URL."""
         return self._files.where()
 
+    @property
+    def files(self) -> LocalFiles | ObjectFiles:
+        """Where its bytes lie, for what is kept in `state/`."""
+        return self._files
+
     @contextmanager
     def hold(self, run_id: str = "") -> Iterator[None]:
         """Be the only writer; an interrupted publication is finished first.
@@ -103,16 +108,16 @@ class Warehouse:
                     new.remove(path)
                 else:
                     self._put_text(new, path, text)
-        """Return all rows of a table, or some of its columns; no rows when it is not there."""
-        return self.steady(
-            lambda: self._read(table, [path_of(table, *key) for key in self.parts(table)], columns)
-        )
-
             self._put_text(new, _MANIFEST, json.dumps(manifest, indent=0, sort_keys=True))
             self._put_text(new, _VIEWS, self.views(manifest))
         return changed
 
     def read(self, table: schema.Table, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return all rows of a table, or some of its columns; no rows when it is not there."""
+        return self.steady(
+            lambda: self._read(table, [path_of(table, *key) for key in self.parts(table)], columns)
+        )
+
     def steady(self, reading: Callable[[], Answer]) -> Answer:
         """Return what `reading` gives, run again if a file was replaced while it ran."""
         for pause in (0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2):
@@ -172,16 +177,16 @@ class Warehouse:
         """Return the files of `state/` that hold words of comments and are made again: caches."""
         return [path for path in self._files.list("state") if path not in _KEPT]
 
-                self._files.write(f"{path}.part", encode(data, {}))
-                self._files.replace(f"{path}.part", path)
-                self._files.sync([path])
-            except OSError as error:
-                raise WarehouseError(
     def stage_shard(self, name: str, comments: pa.Table, mentions: pa.Table) -> None:
         """Keep what was made of one shard, exactly as given, until `drop_shards`."""
         for kind, data in (("mentions", mentions), ("comments", comments)):
             path = _shard(name, kind)
             try:
+                self._files.write(f"{path}.part", encode(data, {}))
+                self._files.replace(f"{path}.part", path)
+                self._files.sync([path])
+            except OSError as error:
+                raise WarehouseError(
                     f"{self._files.where(path)}: cannot be written: {error}; make room or mend "
                     "the disk and run again, the shards finished so far are kept"
                 ) from error
