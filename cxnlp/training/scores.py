@@ -34,7 +34,8 @@ def best_threshold(probabilities: Floats, wanted: Floats) -> tuple[float, ...]:
     positive = wanted > 0.5
     curve = np.array([micro_f1(probabilities >= t, positive) for t in GRID])
     smooth = np.convolve(np.pad(curve, 1, mode="edge"), [0.25, 0.5, 0.25], "valid")
-    return (float(GRID[int(np.argmax(smooth))]),) * wanted.shape[1]
+    best = float(GRID[int(np.argmax(smooth))])
+    return tuple(best for _ in range(wanted.shape[1]))
 
 
 def best_weights(probabilities: Floats, wanted: Floats) -> tuple[float, ...]:
