@@ -155,22 +155,40 @@ app.command(
 )(evaluate)
 
 
-@app.command(epilog="Example: cxnlp train configs/training/fr-mini.yaml --data data")
+@app.command(
+    epilog="Example: cxnlp train configs/training/adapt.yaml  |  "
+    "cxnlp train configs/training/fr-mini.yaml --data data"
+)
 def train(
     config: Annotated[Path, typer.Argument(help="Training configuration (YAML).")],
-    data: Annotated[Path, typer.Option(help="Folder of training data (docs/training.md).")],
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of training data (docs/training.md).")
+    ] = None,
     step: Annotated[
         TrainingStep | None, typer.Option(help="Only this step; otherwise all in order.")
     ] = None,
 ) -> None:
-    """Train a model by a recipe; a step that is done is not done again.
+    """Train a model by a recipe, or go on from one with new annotations; nothing is done twice.
 
     Started by `torchrun --nproc-per-node N -m cxnlp`, N processes train together.
     """
+    from cxnlp.training.adaptation import read_adaptation
+
+    plan = read_adaptation(config)
+    if plan:
+        from cxnlp.training.adapt import adapt
+
+        if step:
+            raise UsageError(f"{config} starts from a model: it has no steps, leave out --step")
+        adapt(plan, data, typer.echo)
+        return
     from cxnlp.training import recipe
     from cxnlp.training.steps import run
 
-    run(recipe.load_recipe(config), data, step, typer.echo)
+    loaded = recipe.load_recipe(config)
+    if data is None:
+        raise UsageError(f"{config} starts from nothing: say where the data are with --data DIR")
+    run(loaded, data, step, typer.echo)
 
 
 @app.command(epilog="Example: cxnlp report output  |  cxnlp report output --output avis.html")

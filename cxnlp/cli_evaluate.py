@@ -19,7 +19,8 @@ MODEL, TAXONOMY = Path("models/cxnlp-fr-mini"), Path("configs/taxonomy.yaml")
 
 def evaluate(
     gold: Annotated[
-        Path | None, typer.Argument(help="Annotated comments (docs/annotation.md).")
+        Path | None,
+        typer.Argument(help="Annotated comments (docs/annotation.md), or a set of them."),
     ] = None,
     model: ModelOption = MODEL,
     taxonomy: TaxonomyOption = TAXONOMY,
@@ -51,8 +52,10 @@ def evaluate(
     analyzer = Analyzer.load(model, taxonomy)
     found: dict[str, Any] = {}
     if gold is not None:
+        from cxnlp.annotate.sets import annotations_file
         from cxnlp.training.evaluate import evaluate as judge
 
+        gold = annotations_file(gold)
         other = Analyzer.load(against, taxonomy) if against else None
         found = judge(gold, analyzer, against=other, by=by or (), output=output)
     if behaviour:

@@ -125,10 +125,11 @@ def models_diff(
     show.parts(show_models.difference(found))
     if gold:
         from cxnlp.analyse import Analyzer
+        from cxnlp.annotate.sets import annotations_file
         from cxnlp.training.evaluate import evaluate
 
         one, other = (Analyzer.load(place, taxonomy) for place in places)
-        found["on_gold"] = evaluate(gold, other, against=one, output=output)
+        found["on_gold"] = evaluate(annotations_file(gold), other, against=one, output=output)
         show.scores(found["on_gold"])
     if json_file:
         json_file.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", "utf-8")

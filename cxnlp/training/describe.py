@@ -8,20 +8,28 @@ import platform
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from cxnlp.analyse import Analyzer
 from cxnlp.config import bundled
 from cxnlp.model.card import Card, read_card, write_card
 from cxnlp.training.behaviour import CASES, behave, load_cases
 from cxnlp.training.evaluate import evaluate
-from cxnlp.training.recipe import Recipe
 
 _BEHAVIOUR = "## Behaviour\n\n"  # the last section
 
 
-def describe(recipe: Recipe, folder: Path, dev: Path, command: str) -> Card:
-    """Score the model on `dev`, where its thresholds were chosen, and write what it is.
+class Told(Protocol):
+    """The configuration of a training, as far as a model tells of it."""
+
+    @property
+    def taxonomy(self) -> Path: ...
+    @property
+    def about(self) -> dict[str, Any]: ...
+
+
+def describe(recipe: Told, folder: Path, dev: Path, command: str, *, chosen: bool = True) -> Card:
+    """Score the model on `dev`, where its thresholds were `chosen`, and write what it is.
 
     What it does with the cases of behaviour is written beside, where they are at hand (a clone).
     """
@@ -29,7 +37,8 @@ def describe(recipe: Recipe, folder: Path, dev: Path, command: str) -> Card:
     found = evaluate(dev, analyzer)
     card = read_card(folder)
     measured = {
-        "gold": f"{found['gold']} ({found['comments']} comments; thresholds were chosen on them)",
+        "gold": f"{found['gold']} ({found['comments']} comments; "
+        + ("thresholds were chosen on them)" if chosen else "nothing was learnt from them)"),
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
         "machine": f"{platform.machine()}, CPU",
         "command": command,

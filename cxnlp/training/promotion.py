@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cxnlp.analyse import Analyzer
+from cxnlp.annotate.sets import annotations_file
 from cxnlp.config import bundled
 from cxnlp.errors import ModelError, PromotionError, UsageError
 from cxnlp.model import registry
@@ -109,7 +110,7 @@ def _place(candidate: str | Path, name: Path) -> Path:
 def _test(name: Path, test: Path | None, new_test: bool) -> Path:
     """Return the test set, which stays the one of the last promotion unless a new one is asked."""
     last = next((p["test"] for p in reversed(registry.promotions(name)) if p.get("test")), None)
-    chosen = test or (Path(last["file"]) if last else None)
+    chosen = annotations_file(test) if test else Path(last["file"]) if last else None
     if chosen is None:
         raise UsageError(f"no promotion of {name} has named a test set: give one with --test FILE")
     if not chosen.is_file():

@@ -23,7 +23,9 @@ def carry_over(
     for name, value in state.items():
         if not name.startswith(("comment_heads", "piece_heads", "lift")) and name in result:
             result[name] = value.clone()
-    cues = [(i, old.cues.index(c)) for i, c in enumerate(new.cues) if c in old.cues]
+    was = {f"touchpoint:{name}": f"touchpoint:{one}" for name, one in former.items()}
+    known_cues = [c if c in old.cues else was.get(c, "") for c in new.cues]
+    cues = [(i, old.cues.index(c)) for i, c in enumerate(known_cues) if c in old.cues]
     for matrix, heads in (("comment_heads", Labels.COMMENT), ("piece_heads", Labels.PIECE)):
         rows = _same(old, new, heads, former)
         weight, known = result[f"{matrix}.weight"], state[f"{matrix}.weight"]
