@@ -73,6 +73,8 @@ def forget(
     )
     if not dry_run:
         typer.echo(f"Report: {_report(place, settings)}")
+    if not done.measured:
+        typer.echo("The metrics, made by an older version, still count them: run a night.")
     if done.waiting:
         typer.echo(f"{done.waiting} comments that repeated theirs are analysed by the next run.")
     if done.named_in:

@@ -11,7 +11,7 @@ import re
 import secrets
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -40,7 +40,8 @@ class Erased:
     """Rows erased from each table, and what a person has to know beside.
 
     `waiting` comments repeated one that was erased: the next run analyses them. `named_in` are
-    comments of others that hold the name; they are not erased.
+    comments of others that hold the name; they are not erased. Without `measured` the metrics
+    are those of before: an older version made them, the next run makes them anew.
     """
 
     comments: int
@@ -49,6 +50,7 @@ class Erased:
     rejects: int
     waiting: int
     named_in: tuple[str, ...]
+    measured: bool = True
 
 
 def forget(
@@ -80,20 +82,23 @@ def forget(
         beside: dict[str, str | None] = dict.fromkeys([*warehouse.remade(), REPORT])
         beside[FILE] = marked.text()
         warehouse.publish(plan.parts, run_id=run_id, metadata={}, beside=beside)
-        _measure(warehouse, run_id)
-        return erased
+        return replace(erased, measured=_measure(warehouse, run_id))
 
 
-def _measure(warehouse: Warehouse, run_id: str) -> None:
-    """Work out the metrics anew, with the constants of the last run and its touchpoints."""
-    if not warehouse.parts(schema.TOUCHPOINTS):  # nothing was ever measured here
-        return
+def _measure(warehouse: Warehouse, run_id: str) -> bool:
+    """Work out the metrics anew, with the constants of the last run and its touchpoints.
+
+    False when there are metrics but not those touchpoints.
+    """
+    if not warehouse.parts(schema.TOUCHPOINTS):
+        return not any(warehouse.parts(table) for table in schema.METRICS)
     runs = warehouse.read(schema.RUNS).sort_by("started_at")["metrics"].drop_null()
     constants = json.loads(runs[-1].as_py()) if len(runs) else {}
     touchpoints = warehouse.read(schema.TOUCHPOINTS)
     tables = metrics.measure(warehouse.root, touchpoints, config.Metrics(**constants))
     parts = [Part(table, data) for table, data in tables.items()]
     warehouse.publish(parts, run_id=run_id, metadata={})
+    return True
 
 
 class _Plan:
@@ -119,7 +124,8 @@ class _Plan:
     def erased(self) -> Erased:
         """Return the counts."""
         waiting = self._orphans["duplicate_of"].null_count
-        return Erased(**self._count, waiting=waiting, named_in=tuple(self._named_in))
+        names, n = tuple(self._named_in), self._count
+        return Erased(n["comments"], n["mentions"], n["raw"], n["rejects"], waiting, names)
 
     def _of_raw(self) -> None:
         """Raw rows go, and the files they came from count them as forgotten."""
@@ -228,22 +234,23 @@ class _Plan:
 
     def _of_metrics(self) -> None:
         """Until they are worked out anew, the metrics name no comment that has gone."""
+        gone = {*self._gone.to_pylist()}
         for table in schema.METRICS:
+            if not {"comment_id", "comment_ids"} & {*table.names} or not self._warehouse.parts(
+                table
+            ):
+                continue
             data = self._warehouse.read(table)
             if "comment_id" in table.names:
                 data = data.filter(pc.invert(pc.is_in(data["comment_id"], self._gone)))
-            elif "comment_ids" in table.names:
-                gone = {*self._gone.to_pylist()}
+            if "comment_ids" in table.names:
                 kept = [
                     [c for c in ids if c not in gone] for ids in data["comment_ids"].to_pylist()
                 ]
                 place = data.column_names.index("comment_ids")
                 field = data.schema.field(place)
                 data = data.set_column(place, field, pa.array(kept, field.type))
-            else:
-                continue
-            if self._warehouse.parts(table):
-                self.parts.append(Part(table, data))
+            self.parts.append(Part(table, data))
 
 
 def _comments_of(warehouse: Warehouse, authors: pa.Array, ids: Sequence[str]) -> pa.Array:
