@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,20 +18,12 @@ from cxnlp.cli_annotate import annotate_app
 from cxnlp.cli_evaluate import MODEL, TAXONOMY, ModelOption, TaxonomyOption, evaluate
 from cxnlp.cli_forget import forget
 from cxnlp.cli_models import models_app
+from cxnlp.cli_train import train
 from cxnlp.errors import CxnlpError, UsageError
 from cxnlp.version import __version__
 
 if TYPE_CHECKING:
     from cxnlp.config import Inference
-
-
-class TrainingStep(StrEnum):
-    """The steps of a training, in order."""
-
-    prepare = "prepare"
-    pretrain = "pretrain"
-    finetune = "finetune"
-    export = "export"
 
 
 app = typer.Typer(
@@ -155,40 +146,10 @@ app.command(
 )(evaluate)
 
 
-@app.command(
+app.command(
     epilog="Example: cxnlp train configs/training/adapt.yaml  |  "
     "cxnlp train configs/training/fr-mini.yaml --data data"
-)
-def train(
-    config: Annotated[Path, typer.Argument(help="Training configuration (YAML).")],
-    data: Annotated[
-        Path | None, typer.Option(help="Folder of training data (docs/training.md).")
-    ] = None,
-    step: Annotated[
-        TrainingStep | None, typer.Option(help="Only this step; otherwise all in order.")
-    ] = None,
-) -> None:
-    """Train a model by a recipe, or go on from one with new annotations; nothing is done twice.
-
-    Started by `torchrun --nproc-per-node N -m cxnlp`, N processes train together.
-    """
-    from cxnlp.training.adaptation import read_adaptation
-
-    plan = read_adaptation(config)
-    if plan:
-        from cxnlp.training.adapt import adapt
-
-        if step:
-            raise UsageError(f"{config} starts from a model: it has no steps, leave out --step")
-        adapt(plan, data, typer.echo)
-        return
-    from cxnlp.training import recipe
-    from cxnlp.training.steps import run
-
-    loaded = recipe.load_recipe(config)
-    if data is None:
-        raise UsageError(f"{config} starts from nothing: say where the data are with --data DIR")
-    run(loaded, data, step, typer.echo)
+)(train)
 
 
 @app.command(epilog="Example: cxnlp report output  |  cxnlp report output --output avis.html")

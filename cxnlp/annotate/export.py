@@ -86,7 +86,8 @@ def _annotated(rows: pa.Table, why: list[str], warehouse: Warehouse) -> list[Ann
                          m["sentiment"])
                 for m in of[row["comment_id"]]
             ),
-            rating=row["rating"], source=row["source"], why=reason,
+            rating=None if row["rating"] is None else round(row["rating"], 2),
+            source=row["source"], why=reason,
         )
         for row, reason in zip(rows.to_pylist(), why, strict=True)
     ]  # fmt: skip
