@@ -44,7 +44,7 @@ LAYERS = (
     {"forgotten", "notify", "retention", "underway"},
     {"night", "forget", "onefile", "show"},
     {"cli_evaluate", "cli_forget"},
-    {"cli_models", "cli_annotate"},
+    {"cli_models", "cli_annotate", "cli_train"},
     {"cli", "pipelines"},
 )  # fmt: skip
 FILES = sorted([*ROOT.glob("cxnlp/**/*.py"), *ROOT.glob("pipelines/**/*.py")])
