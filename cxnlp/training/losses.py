@@ -60,7 +60,8 @@ class Targets:
 def rarity_of(wanted: Floats) -> Floats:
     """Return the weight of a positive of each label, √(negatives / positives) within 1 and 8.
 
-    >>> rarity_of(np.array([[1, 0], [1, 0], [0, 0], [0, 1]], np.float32)).astype(float).round(2).tolist()
+    >>> weights = rarity_of(np.array([[1, 0], [1, 0], [0, 0], [0, 1]], np.float32))
+    >>> weights.astype(float).round(2).tolist()
     [1.0, 1.73]
     """
     share = np.clip(wanted.mean(0), 1e-3, 0.5)
