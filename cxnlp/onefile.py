@@ -3,11 +3,13 @@
 Comes in: a file whose columns are recognised or named. Goes out: `comments.parquet`,
 `mentions.parquet`, `rejects.parquet` in a folder, all replaced at once or not at all. An id the
 file gives is also the `comment_id`, so that the tables join with it. Authors get a pseudonym
-only when CXNLP_AUTHOR_KEY is set; without a key they are left out.
+only when CXNLP_AUTHOR_KEY is set; without a key they are left out. What is made of the rows is
+written shard by shard, so that memory holds the file as read and one shard.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pyarrow as pa
@@ -23,15 +25,19 @@ from cxnlp.told import set_aside_duplicates
 
 SHARD = 20_000
 KEY = "CXNLP_AUTHOR_KEY"
+_TABLES = (schema.COMMENTS, schema.MENTIONS, schema.REJECTS)
+_KEYS = ["comment_id", "published_at", "author_key", "duplicate_key"]
+_SHOWN = {"comments": ["comment_id", "set_aside"], "mentions": ["mention_id", "comment_id"]}
 
 
 def analyse_file(
     source: Path, output: Path, load: Callable[[], Analyzer], *, text_column: str | None = None,
     id_column: str | None = None, tell: Callable[[str], None] = lambda _: None,
 ) -> dict[str, pa.Table]:  # fmt: skip
-    """Write the three tables into `output` and return them by name.
+    """Write the three tables into `output`; return by name the rejects, of the others the ids.
 
-    `load` is called once the file has been read, so that a wrong path costs no time.
+    Beside the ids of comments stands why they were set aside. `load` is called once the file has
+    been read, so that a wrong path costs no time.
     """
     if not source.is_file():
         raise UsageError(f"{source}: no such file")
@@ -45,16 +51,67 @@ def analyse_file(
     raw = _with_own_ids(read.comments)
     tell("loading the model")
     analyzer = load()
-    batches = []
-    for start in range(0, max(raw.num_rows, 1), SHARD):
-        batches.append(analyzer.analyse(raw.slice(start, SHARD), run_id=""))
-        tell(f"{min(start + SHARD, raw.num_rows):,} of {raw.num_rows:,} comments analysed")
-    comments = pa.concat_tables([b.comments for b in batches])
-    mentions = pa.concat_tables([b.mentions for b in batches])
-    comments, mentions = set_aside_duplicates(comments, mentions, duplicates(comments))
-    tables = {"comments": comments, "mentions": mentions, "rejects": read.rejects}
-    _write(output, tables)
-    return tables
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        keys = _label(raw, analyzer, output, tell)
+        shown = _finish(output, duplicates(keys))
+        with _writer(output / ".rejects.part", schema.REJECTS) as writer:
+            writer.write_table(read.rejects)
+        for table in _TABLES:
+            (output / f".{table.name}.part").replace(output / f"{table.name}.parquet")
+    except OSError as error:
+        raise WarehouseError(f"{output}: cannot be written: {error}") from error
+    finally:
+        for path in (output / f".{t.name}.{kind}" for t in _TABLES for kind in ("shards", "part")):
+            path.unlink(missing_ok=True)
+    return shown | {"rejects": read.rejects}
+
+
+def _label(
+    raw: pa.Table, analyzer: Analyzer, output: Path, tell: Callable[[str], None]
+) -> pa.Table:
+    """Write what is made of each shard, a row group each, and return the keys of all comments."""
+    keys = []
+    with ExitStack() as stack:
+        comments, mentions = (
+            stack.enter_context(_writer(output / f".{table.name}.shards", table))
+            for table in _TABLES[:2]
+        )
+        for start in range(0, max(raw.num_rows, 1), SHARD):
+            made = analyzer.analyse(raw.slice(start, SHARD), run_id="")
+            comments.write_table(made.comments, row_group_size=SHARD)
+            mentions.write_table(made.mentions, row_group_size=max(made.mentions.num_rows, 1))
+            keys.append(made.comments.select(_KEYS))
+            tell(f"{min(start + SHARD, raw.num_rows):,} of {raw.num_rows:,} comments analysed")
+    return pa.concat_tables(keys)
+
+
+def _finish(output: Path, repeats: pa.Array) -> dict[str, pa.Table]:
+    """Write the tables with their duplicates set aside, and return the columns that are shown."""
+    shown: dict[str, list[pa.Table]] = {name: [] for name in _SHOWN}
+    start = 0
+    with ExitStack() as stack:
+        writers = [
+            stack.enter_context(_writer(output / f".{table.name}.part", table))
+            for table in _TABLES[:2]
+        ]
+        for comments, mentions in _shards(output):
+            stop = start + comments.num_rows
+            tables = set_aside_duplicates(comments, mentions, repeats[start:stop])
+            for writer, table, name in zip(writers, tables, _SHOWN, strict=True):
+                writer.write_table(table)
+                shown[name].append(table.select(_SHOWN[name]))
+            start = stop
+    return {name: pa.concat_tables(some) for name, some in shown.items()}
+
+
+def _shards(output: Path) -> Iterator[tuple[pa.Table, pa.Table]]:
+    """Yield the comments and the mentions of each shard; one empty pair where there is none."""
+    files = [pq.ParquetFile(output / f".{table.name}.shards") for table in _TABLES[:2]]
+    with files[0], files[1]:
+        for group in range(files[0].num_row_groups):
+            comments, mentions = (file.read_row_group(group) for file in files)
+            yield comments, mentions
 
 
 def _with_own_ids(raw: pa.Table) -> pa.Table:
@@ -67,14 +124,5 @@ def _with_own_ids(raw: pa.Table) -> pa.Table:
     )
 
 
-def _write(output: Path, tables: dict[str, pa.Table]) -> None:
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        for name, table in tables.items():
-            pq.write_table(
-                table, output / f".{name}.part", compression="zstd", write_page_checksum=True
-            )
-        for name in tables:
-            (output / f".{name}.part").replace(output / f"{name}.parquet")
-    except OSError as error:
-        raise WarehouseError(f"{output}: cannot be written: {error}") from error
+def _writer(path: Path, table: schema.Table) -> pq.ParquetWriter:
+    return pq.ParquetWriter(path, table.arrow, compression="zstd", write_page_checksum=True)

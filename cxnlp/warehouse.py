@@ -13,16 +13,17 @@ groups to new rows. `steady` is for those: it runs a reading again when a file h
 import hashlib
 import json
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Final, TypeVar
 
+import numpy as np
 import pyarrow as pa
 
 from cxnlp import journal, schema, views
 from cxnlp.errors import WarehouseBusyError, WarehouseError
-from cxnlp.parts import PARTITIONED, Part, decode, digest, encode, part_at, path_of, split
+from cxnlp.parts import PARTITIONED, Part, decode, digest, encode, part_at, path_of, pick, split
 from cxnlp.storage import HOLDER, LOCK, LocalFiles, ObjectFiles, open_files
 from cxnlp.version import __version__
 
@@ -83,24 +84,25 @@ class Warehouse:
                     pass
 
     def publish(
-        self, parts: Sequence[Part], *, run_id: str, metadata: Mapping[str, str],
+        self, parts: Iterable[Part], *, run_id: str, metadata: Mapping[str, str],
         beside: Mapping[str, str | None] | None = None,
     ) -> list[str]:  # fmt: skip
         """Put all parts in place as if at once, and return the paths that changed.
 
+        Parts are written as they come, so that one at a time need be in memory.
         `beside` has texts of other files, by path; None removes one. A part that differs from
         what is there in nothing but `run_id` and `analysed_at` is left untouched. Raises
         `WarehouseError` when the disk is full or fails.
         """
         if not self._held:
             raise RuntimeError("publish() is called within hold()")
-        paths = [part.path for part in parts]
-        if len(set(paths)) < len(paths):
-            raise ValueError("two parts of a publication have the same path")
         marks = {"run_id": run_id, "cxnlp": __version__, **metadata}
         with journal.publication(self._files) as new:
-            manifest, changed = self._manifest(), []
+            manifest, changed, paths = self._manifest(), [], set()
             for part in parts:
+                if part.path in paths:
+                    raise ValueError("two parts of a publication have the same path")
+                paths.add(part.path)
                 if self._put(new, part, marks, manifest):
                     changed.append(part.path)
             for path, text in (beside or {}).items():
@@ -143,6 +145,19 @@ class Warehouse:
         """Return the rows of one file; none when it is not there."""
         path = path_of(table, source, period)
         return self._read(table, [path] if self._files.exists(path) else [], columns)
+
+    def pick(
+        self, table: schema.Table, source: str | None, period: str | None, places: np.ndarray
+    ) -> pa.Table:
+        """Return the rows of one file at these places, which rise."""
+        path = path_of(table, source, period)
+        try:
+            with self._files.open(path) as file:
+                return schema.conform(pick(file, places), table)
+        except (OSError, pa.ArrowException, ValueError) as error:
+            raise WarehouseError(
+                f"{self._files.where(path)}: cannot be read: {error}; put it back from a copy"
+            ) from error
 
     def parts(self, table: schema.Table) -> list[tuple[str | None, str | None]]:
         """Return (source, period) of each file there is; (None, None) for a table of one file."""

@@ -42,6 +42,7 @@ LAYERS = (
     {"sheet"},
     {"show_scores", "show_models"},
     {"forgotten", "notify", "retention", "underway"},
+    {"tonight", "backlog", "analysing"},
     {"night", "forget", "onefile", "show"},
     {"cli_evaluate", "cli_forget"},
     {"cli_models", "cli_annotate", "cli_train"},
