@@ -93,7 +93,8 @@ def test_a_run_that_fails_is_told_with_its_masked_error(hook: Hook, tmp_path: Pa
 def test_a_new_alert_is_told_in_words_and_figures(hook: Hook, warehouse: Warehouse) -> None:
     assert tell(warehouse) == 1
     assert hook.sent[0]["text"] == (
-        "cxnlp : nouvelles alertes (1)\n2026-09-14 attente : volume (38 commentaires, d'habitude 11)"
+        "cxnlp : nouvelles alertes (1)\n"
+        "2026-09-14 attente : volume (38 commentaires, d'habitude 11)"
     )
     assert [a["day"] for a in hook.sent[0]["alerts"]] == ["2026-09-14"]
 
