@@ -60,8 +60,8 @@ def promotion(folder: Path, told: dict[str, Any]) -> Iterator[Shown]:
         if told.get(key):
             yield f"Labels {word} beyond their interval: {', '.join(told[key])}"
     yield (
-        "Reanalyse is due: the next `cxnlp run` without --from and --to takes this version and "
-        "labels all comments again"
+        "Reanalyse is due: the next `cxnlp run` without --from and --to labels all comments again "
+        "with this version, or the deployment `reanalyse` before it (docs/operations.md)"
     )
 
 
