@@ -104,7 +104,7 @@ def test_an_id_in_two_months_is_found(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "told"),
     [
-        ({"rows": 5}, "files: 1 rows, as avis.csv: rows are not comments + rejects"),
+        ({"rows": 5}, "files: 1 rows, as avis.csv: rows are not comments + rejects + forgotten"),
         ({"rows": 5, "rejects": 1}, "rejects: 0 rows of avis.csv (avis), files says 1"),
         ({"rows": 3, "comments": 3}, "comments: 4 rows of avis.csv (avis), files says 3 at most"),
     ],
