@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 from cxnlp import clean, schema
 from cxnlp.config import Inference, bundled
 from cxnlp.errors import ModelError
+from cxnlp.freed import give_back
 from cxnlp.fuse import fuse, hit_matrix
 from cxnlp.model import registry
 from cxnlp.model.card import Card
@@ -35,7 +36,7 @@ MODEL = "models/cxnlp-fr-mini"
 TAXONOMY = "configs/taxonomy.yaml"
 CONFLICT = 2.0  # stars between mark and text from which they disagree
 LONGEST = 50_000  # characters of a text that are analysed; a longer one needs review
-BLOCK = 4_096  # texts in memory between segmenting and fusing; more sorts no better
+BLOCK = 1_024  # texts in memory between segmenting and fusing; more are sorted little better
 
 _Given = TypeVar("_Given")
 _Made = TypeVar("_Made")
@@ -106,7 +107,9 @@ class Analyzer:
         how = inference or Inference()
         place = registry.current(bundled(model))
         engine = Engine.load(place, how.device, how.precision, how.max_batch_tokens)
-        return cls(engine, load_taxonomy(bundled(taxonomy)), keep, mask)
+        analyzer = cls(engine, load_taxonomy(bundled(taxonomy)), keep, mask)
+        give_back()  # what loading left
+        return analyzer
 
     @property
     def model_version(self) -> str:
@@ -248,9 +251,9 @@ class Analyzer:
         owner, mentions = apart(told)
         texts = comments["text"].to_pylist()
         start, end = (mentions[name].to_numpy().tolist() for name in ("start", "end"))
-        whose = comments.take(pa.array(owner))
         lineage = ("comment_id", "source", "brand", "day", "published_at", "model_version",
                    "taxonomy_version", "run_id")  # fmt: skip
+        whose = comments.select(lineage).take(pa.array(owner))
         columns = {name: mentions[name] for name in mentions.column_names}
         columns |= {name: whose[name] for name in lineage}
         columns["excerpt"] = pa.array(

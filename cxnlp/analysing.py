@@ -20,6 +20,7 @@ from cxnlp.backlog import Backlog
 from cxnlp.cache import Cache
 from cxnlp.clean import duplicates
 from cxnlp.errors import WarehouseError
+from cxnlp.freed import give_back
 from cxnlp.parts import UNDATED, Part, split
 from cxnlp.told import set_aside_duplicates
 from cxnlp.tonight import Analysed, Night
@@ -88,6 +89,8 @@ def _in_shards(
             night.warehouse.stage_shard(name, *made)
             texts += result.read
         shards.append(_Shard(name, schema.conform(made[0], schema.COMMENTS).select(_KEYS)))
+        del made
+        give_back()
         night.tell(f"{min(start + size, index.num_rows):,} of {index.num_rows:,} comments analysed")
     return shards, texts
 

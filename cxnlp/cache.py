@@ -146,7 +146,8 @@ class Cache:
         for path in small:
             try:
                 with self._files.open(path) as file:
-                    tables.append(pq.read_table(file, page_checksum_verification=True).cast(_ROWS))
+                    parquet = pq.ParquetFile(file, page_checksum_verification=True)
+                    tables.append(parquet.read(use_threads=False).cast(_ROWS))
             except _FAULTS as error:
                 self._give_up(path, error)
         self._put(f"{self._home}/{self._run}-one.parquet", tables)

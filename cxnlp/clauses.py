@@ -52,7 +52,7 @@ def clauses(
 
 _BREAK: Final = re.compile(
     r"(?P<none>\b(?:M|MM|Mme|Mr|Mlle|Dr|Pr|St|Ste|[A-Z])\.(?=\s)"
-    r"|\b(?i:etc|env|ex|cf|tel|tél|min|max|p|av|bd|\d+h?\d*)\.(?=\s+[^\sA-ZÀ-Ý]))"
+    r"|\b(?i:etc|env|ex|cf|tel|tél|min|max|p|av|bd|\d{1,12}h?\d{0,12})\.(?=\s+[^\sA-ZÀ-Ý]))"
     r"|(?P<end>(?:[!…;]|\?(?![a-z\d])|\.{2,}|\.(?=[\s»”\")]|$)|(?<=[a-zà-ÿ]{2})\.(?=[A-ZÀ-Ý])"
     r"|(?<=[a-zà-ÿ]{3})(?<!www)\.(?!(?:com|net|org|info|gouv|html?|php)\b)(?=[a-zà-ÿ]{3}))"
     r"(?:\s?[.!?…;])*(?:\s?[»”]|[\")](?=\s|$))?"
@@ -123,7 +123,8 @@ def _near_middle(
 ) -> int | None:
     """Return the weak break, or else the space, nearest the middle of these words."""
     middle = starts[len(starts) // 2]
-    weak = [at for at, _ in breaks if starts[0] <= at <= starts[-1]]
+    first, last = (bisect_left(breaks, (at, "")) for at in (starts[0], starts[-1] + 1))
+    weak = [at for at, _ in breaks[first:last]]
     spaces = [at for at in starts if text[at - 1].isspace()]
     for choices in (weak, spaces):
         if free := [at for at in choices if at not in inner]:

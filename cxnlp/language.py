@@ -194,20 +194,26 @@ def _guess(text: str, identifier: Any) -> tuple[str, float]:
     return str(code), float(probability)
 
 
-@cache
 def _identifier_of_all() -> Any:
-    """Every language with an ISO 639-1 code; loading takes about a second, once a process."""
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
-
-    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-    codes = [code for code in identifier.labels if len(code) == 2 and code not in _NEVER]
-    identifier.set_languages(codes)
-    return identifier
+    """Every language with an ISO 639-1 code."""
+    return _identifiers()[0]
 
 
-@cache
 def _identifier() -> Any:
     """The languages of `_WORDS` alone; shares the arrays of the other."""
-    identifier = copy.copy(_identifier_of_all())
-    identifier.set_languages(_LATIN)
-    return identifier
+    return _identifiers()[1]
+
+
+@cache
+def _identifiers() -> tuple[Any, Any]:
+    """Loading takes about a second, once a process."""
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    every = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    codes = [code for code in every.labels if len(code) == 2 and code not in _NEVER]
+    every.set_languages(codes)
+    latin = copy.copy(every)
+    latin.set_languages(_LATIN)
+    for one in (every, latin):
+        one._full_model = None  # 28 MB, which only another choice of languages would need
+    return every, latin

@@ -20,10 +20,11 @@ from cxnlp import schema
 from cxnlp.analyse import Analyzer
 from cxnlp.clean import KINDS, duplicates
 from cxnlp.errors import UsageError, WarehouseError
+from cxnlp.freed import give_back
 from cxnlp.ingest import find_files, read_file, recognise
 from cxnlp.told import set_aside_duplicates
 
-SHARD = 20_000
+SHARD = 8_192
 KEY = "CXNLP_AUTHOR_KEY"
 _TABLES = (schema.COMMENTS, schema.MENTIONS, schema.REJECTS)
 _KEYS = ["comment_id", "published_at", "author_key", "duplicate_key"]
@@ -82,6 +83,8 @@ def _label(
             comments.write_table(made.comments, row_group_size=SHARD)
             mentions.write_table(made.mentions, row_group_size=max(made.mentions.num_rows, 1))
             keys.append(made.comments.select(_KEYS))
+            del made
+            give_back()
             tell(f"{min(start + SHARD, raw.num_rows):,} of {raw.num_rows:,} comments analysed")
     return pa.concat_tables(keys)
 
@@ -102,6 +105,8 @@ def _finish(output: Path, repeats: pa.Array) -> dict[str, pa.Table]:
                 writer.write_table(table)
                 shown[name].append(table.select(_SHOWN[name]))
             start = stop
+            del comments, mentions, tables
+            give_back()
     return {name: pa.concat_tables(some) for name, some in shown.items()}
 
 

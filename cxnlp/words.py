@@ -7,6 +7,7 @@ Left out: context; without a statistical model, a form has one lemma wherever it
 import gzip
 import json
 import re
+import sys
 import unicodedata
 from collections.abc import Callable, Iterable
 from functools import cache
@@ -60,7 +61,7 @@ def _tables() -> tuple[dict[str, str], set[str], dict[str, str], set[str]]:
     """Return form → lemma, all words, form without accents → word, verbs."""
     table, index = _shipped("fr_lemma_lookup"), _shipped("fr_lemma_index")
     forms, found = _each(_lower, table), _each(_lower, (lemmas[0] for lemmas in table.values()))
-    lemmas = dict(zip(forms, found, strict=True)) | _SMALL_WORDS
+    lemmas = dict(zip(forms, map(sys.intern, found), strict=True)) | _SMALL_WORDS
     words = {*lemmas, *lemmas.values(), *_each(_lower, chain(*index.values()))}
     words = (words | {"de", "dans", "par", "pour", "sur", "sans", "votre"}) - {"à"}
     # of « équipe » and « équipé », who writes « equipe » means the one with fewer accents

@@ -33,7 +33,7 @@ HEAVY = ("torch", "transformers", "spacy", "prefect", "duckdb", "pandas", "sklea
          "jinja2", "openpyxl")  # fmt: skip
 # Each row may import from its own and from those above it.
 LAYERS = (
-    {"errors", "version"},
+    {"errors", "version", "freed"},
     {"schema", "config", "taxonomy", "words"},
     {"repair", "masks", "language", "clean", "clauses", "segment", "model"},
     {"excerpts", "told", "fuse", "analyse"},

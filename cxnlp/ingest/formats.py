@@ -117,7 +117,7 @@ def _read_xlsx(data: bytes, sheet: str | None) -> Records:
 
 
 def _read_parquet(data: bytes) -> Records:
-    table = pq.read_table(io.BytesIO(data))
+    table = pq.ParquetFile(io.BytesIO(data)).read()
     columns = [_cells(column) for column in table.columns]
     rows, numbers, refused = [], [], []
     for number, row in enumerate(zip(*columns, strict=True), start=1):

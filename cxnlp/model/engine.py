@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from cxnlp.freed import give_back
 from cxnlp.model.card import Card, Labels, read_card
 from cxnlp.model.network import PAD, Network
 from cxnlp.model.packing import in_batches
@@ -22,7 +23,8 @@ from cxnlp.model.tokens import Tokenizer, Tokens
 from cxnlp.model.weights import device_for, load_network
 
 Floats = npt.NDArray[np.float32]
-CPU_TOKENS = 2048  # what stays in the caches; more is slower there (benchmarks/RESULTS.md)
+TIDY = 8  # batches on a CPU, whose shapes differ, between two times that memory is given back
+CPU_TOKENS = 1024  # what stays in the caches; more is slower there (benchmarks/RESULTS.md)
 _PRESENT = ("intents", "touchpoints", "levers")  # true of a comment if true of one window
 
 
@@ -50,6 +52,7 @@ class Engine:
     ):  # fmt: skip
         self.card, self._tokenizer, self._device = card, tokenizer, device
         self._network = network.to(device=device, dtype=precision)
+        self._steps = 0
         on_cpu = device.type == "cpu"
         self._budget = min(max_batch_tokens, CPU_TOKENS) if on_cpu else max_batch_tokens
 
@@ -120,6 +123,9 @@ class Engine:
             )
             comment[rows] = some.float().cpu().numpy()
             piece[pieces] = parts.float().cpu().numpy()
+            self._steps += 1
+            if self._device.type == "cpu" and self._steps % TIDY == 0:
+                give_back()
 
         with torch.inference_mode():
             self._keep_to(
