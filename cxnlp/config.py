@@ -135,7 +135,7 @@ class Execution(_Section):
     """Where shards of comments are analysed, and how many comments a shard has."""
 
     engine: Literal["local"] = "local"
-    shard_size: int = Field(20_000, ge=1)
+    shard_size: int = Field(8_192, ge=1)
 
 
 class Metrics(_Section):

@@ -24,7 +24,7 @@ from cxnlp.freed import give_back
 from cxnlp.ingest import find_files, read_file, recognise
 from cxnlp.told import set_aside_duplicates
 
-SHARD = 8_192
+SHARD = 4_096
 KEY = "CXNLP_AUTHOR_KEY"
 _TABLES = (schema.COMMENTS, schema.MENTIONS, schema.REJECTS)
 _KEYS = ["comment_id", "published_at", "author_key", "duplicate_key"]

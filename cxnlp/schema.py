@@ -129,7 +129,9 @@ COMMENTS: Final = Table(
                "a mark", "false", True),
         Column("confidence", FLOAT, "probability that the sentiment label is right, 0–1", "0.87",
                True),
-        Column("needs_review", pa.bool_(), "worth a person's look", "false", True),
+        Column("needs_review", pa.bool_(), "worth a person's look: doubtful, at odds with the "
+               "mark, or longer than 50,000 characters, of which the first are analysed",
+               "false", True),
         Column("model_version", STRING, "name and digest of the model", "cxnlp-fr-mini-1a2b3c4d",
                True),
         Column("taxonomy_version", STRING, "version and digest of the taxonomy", "1-9f8e7d6c",

@@ -18,7 +18,7 @@ from cxnlp.errors import ModelError
 from cxnlp.model.card import Labels, read_card, write_card
 from cxnlp.model.engine import Engine, Scores
 from cxnlp.model.network import Network
-from cxnlp.model.packing import pack
+from cxnlp.model.packing import in_batches, pack
 from cxnlp.model.tokens import Tokenizer, Tokens
 from cxnlp.model.weights import hub_name, load_network, own_name, save_network
 
@@ -56,6 +56,68 @@ def test_no_batch_is_over_budget_unless_one_row_alone_is(lengths: list[int], bud
 def test_the_longest_row_is_in_the_first_batch(lengths: list[int], budget: int) -> None:
     batches = pack(np.array(lengths, np.int64), budget)
     assert not batches or lengths[batches[0][0]] == max(lengths)
+
+
+class _FullError(Exception):
+    """A device that has no room."""
+
+
+def _done(lengths: list[int], budget: int, room: int) -> tuple[list[int], list[int], int]:
+    """Return the rows done on a device of this room, the sizes refused, and the budget kept."""
+    done: list[int] = []
+    refused: list[int] = []
+    sizes = np.array(lengths, np.int64)
+
+    def step(rows: np.ndarray) -> None:
+        size = len(rows) * int(sizes[rows].max())
+        if size > room:
+            refused.append(size)
+            raise _FullError
+        done.extend(rows.tolist())
+
+    return done, refused, in_batches(sizes, budget, step, _FullError)
+
+
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=60), st.integers(60, 4000))
+def test_each_row_is_done_once_on_a_device_with_too_little_room(
+    lengths: list[int], budget: int
+) -> None:
+    done, _, kept = _done(lengths, budget, room=60)
+    assert sorted(done) == list(range(len(lengths)))
+    assert kept <= budget
+
+
+def test_a_budget_that_fits_stays() -> None:
+    assert _done([10] * 20, 100, room=100)[1:] == ([], 100)
+
+
+def test_a_budget_too_large_is_halved_until_it_fits() -> None:
+    assert _done([10] * 200, 1600, room=450)[1:] == ([1600, 800], 400)
+
+
+def test_a_single_row_that_has_no_room_is_an_error() -> None:
+    with pytest.raises(_FullError):
+        _done([10, 500], 1000, room=450)
+
+
+class _Tight(Network):
+    """A network on a device that has room for so many tokens at once."""
+
+    room = 64
+
+    def forward(self, ids: torch.Tensor, *rest: torch.Tensor) -> tuple[torch.Tensor, ...]:  # type: ignore[override]
+        if ids.numel() > self.room:
+            raise torch.OutOfMemoryError("out of memory")
+        return super().forward(ids, *rest)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def tight(tiny_model: Path) -> Engine:
+    network = load_network(tiny_model)
+    network.__class__ = _Tight
+    tokenizer = Tokenizer.load(tiny_model / "tokenizer.json", network.shape.max_tokens)
+    card = read_card(tiny_model)
+    return Engine(network, tokenizer, card, torch.device("cpu"), torch.float32, 512)
 
 
 # --- windows ------------------------------------------------------------------------------------
@@ -368,6 +430,18 @@ def test_shuffled_texts_have_the_same_rows(engine: Engine, together: Scores) -> 
 
 def test_a_small_budget_gives_the_same_rows(tiny_model: Path, together: Scores) -> None:
     _near(together, _predict(Engine.load(tiny_model, "cpu", max_batch_tokens=64), COLUMN))
+
+
+def test_a_device_with_little_room_gives_the_same_rows(tight: Engine, together: Scores) -> None:
+    with pytest.warns(RuntimeWarning, match=r"no room for batches of 512 tokens; 64 from here on"):
+        found = _predict(tight, COLUMN)
+    _near(together, found)
+
+
+def test_a_device_with_little_room_is_told_of_once(tight: Engine) -> None:
+    with pytest.warns(RuntimeWarning):
+        _predict(tight, COLUMN)
+    _predict(tight, COLUMN)  # a warning here would fail the test
 
 
 def test_other_texts_give_other_answers(together: Scores) -> None:

@@ -23,7 +23,7 @@ from cxnlp.model.tokens import Tokenizer, Tokens
 from cxnlp.model.weights import device_for, load_network
 
 Floats = npt.NDArray[np.float32]
-TIDY = 8  # batches on a CPU, whose shapes differ, between two times that memory is given back
+TIDY = 4  # batches on a CPU, whose shapes differ, between two times that memory is given back
 CPU_TOKENS = 1024  # what stays in the caches; more is slower there (benchmarks/RESULTS.md)
 _PRESENT = ("intents", "touchpoints", "levers")  # true of a comment if true of one window
 
