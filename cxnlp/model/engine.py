@@ -17,7 +17,7 @@ import torch
 
 from cxnlp.freed import give_back
 from cxnlp.model.card import Card, Labels, read_card
-from cxnlp.model.network import PAD, Network
+from cxnlp.model.network import Network, Shape
 from cxnlp.model.packing import in_batches
 from cxnlp.model.tokens import Tokenizer, Tokens
 from cxnlp.model.weights import device_for, load_network
@@ -115,7 +115,7 @@ class Engine:
 
         def step(rows: npt.NDArray[np.int64]) -> None:
             pieces = _ranges(piece_bounds[rows], np.diff(piece_bounds)[rows])
-            batch = _batch(tokens, rows, pieces)
+            batch = _batch(tokens, rows, pieces, shape)
             heard = torch.from_numpy(cues[tokens.piece_segment[pieces]])
             some, parts, _ = self._network(
                 *(t.to(self._device) for t in batch),
@@ -174,7 +174,7 @@ def _ranges(starts: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]) -> npt
 
 
 def _batch(
-    tokens: Tokens, rows: npt.NDArray[np.int64], pieces: npt.NDArray[np.int64]
+    tokens: Tokens, rows: npt.NDArray[np.int64], pieces: npt.NDArray[np.int64], shape: Shape
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Pad windows into ids [rows, length], token_piece [rows, length] and piece_window [pieces]."""
     lengths = tokens.window_lengths[rows]
@@ -182,11 +182,11 @@ def _batch(
     width = int(lengths.max(initial=0)) + 2
     place = np.arange(width - 2)
     inside = place < lengths[:, None]
-    ids = np.full((len(rows), width), PAD, np.int64)
+    ids = np.full((len(rows), width), shape.pad_token_id, np.int64)
     owner = np.full((len(rows), width), -1, np.int64)
-    ids[:, 0] = 0
+    ids[:, 0] = shape.bos_token_id
     ids[:, 1:-1][inside] = tokens.ids[(starts[:, None] + place)[inside]]
-    ids[np.arange(len(rows)), lengths + 1] = 2
+    ids[np.arange(len(rows)), lengths + 1] = shape.eos_token_id
     owner[:, 1:-1][inside] = np.repeat(np.arange(len(pieces)), tokens.piece_lengths[pieces])
     row_of = np.empty(int(tokens.piece_window.max(initial=0)) + 1, np.int64)
     row_of[rows] = np.arange(len(rows))

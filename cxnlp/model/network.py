@@ -31,6 +31,9 @@ class Shape:
     intermediate_size: int = 1024
     max_position_embeddings: int = 258
     layer_norm_eps: float = 1e-5
+    pad_token_id: int = 1
+    bos_token_id: int = 0
+    eos_token_id: int = 2
     wide_buckets: int = 65536
     wide_size: int = 64
     head_size: int = 256
@@ -41,8 +44,8 @@ class Shape:
 
     @property
     def max_tokens(self) -> int:
-        """Longest window, `<s>` and `</s>` included."""
-        return self.max_position_embeddings - 2
+        """Longest window, `<s>` and `</s>` included; positions count from after the pad's id."""
+        return self.max_position_embeddings - self.pad_token_id - 1
 
     def to_dict(self) -> dict[str, int | float]:
         return asdict(self)
@@ -75,8 +78,8 @@ class Encoder(nn.Module):
 
     def __init__(self, shape: Shape, dropout: float = 0.1):
         super().__init__()
-        self.dropout = dropout
-        self.words = nn.Embedding(shape.vocab_size, shape.hidden_size, padding_idx=PAD)
+        self.dropout, self.pad = dropout, shape.pad_token_id
+        self.words = nn.Embedding(shape.vocab_size, shape.hidden_size, padding_idx=self.pad)
         self.positions = nn.Embedding(shape.max_position_embeddings, shape.hidden_size)
         self.types = nn.Embedding(1, shape.hidden_size)
         self.norm = nn.LayerNorm(shape.hidden_size, eps=shape.layer_norm_eps)
@@ -85,8 +88,8 @@ class Encoder(nn.Module):
 
     def forward(self, ids: Tensor, shift: int = 0) -> Tensor:
         """Return the hidden states; `shift` moves all positions, so that training sees all."""
-        keep = ids != PAD
-        positions = torch.arange(ids.shape[1], device=ids.device) + PAD + 1 + shift
+        keep = ids != self.pad
+        positions = torch.arange(ids.shape[1], device=ids.device) + self.pad + 1 + shift
         x = self.words(ids) + self.positions(positions) + self.types.weight[0]
         x = F.dropout(self.norm(x), self.dropout, self.training)
         mask = None if bool(keep.all()) else keep[:, None, None, :]
@@ -117,7 +120,7 @@ class Network(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
         """Return comment logits, piece logits and hidden states.
 
-        `ids` [rows, length] starts each row with `<s>` and pads with 1. `token_piece` of the same
+        `ids` [rows, length] starts each row with `<s>` and is padded. `token_piece` of the same
         size numbers the piece each token belongs to and is −1 elsewhere. `piece_window` [pieces]
         is the row a piece lies in. `cues` [pieces, cues] counts the trigger hits of each piece.
         In training the encoder may be `shown` other ids, some of them masked.

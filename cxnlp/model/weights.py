@@ -46,9 +46,6 @@ def save_network(network: Network, folder: Path) -> None:
         "model_type": "camembert",
         **{k: v for k, v in sizes.items() if k not in _OURS},
         "type_vocab_size": 1,
-        "pad_token_id": 1,
-        "bos_token_id": 0,
-        "eos_token_id": 2,
         "hidden_act": "gelu",
         "cxnlp": {k: sizes[k] for k in _OURS},
     }

@@ -22,6 +22,7 @@ import torch
 from cxnlp import schema
 from cxnlp.clean import clean_text
 from cxnlp.errors import ConfigError
+from cxnlp.model.network import Shape
 from cxnlp.model.tokens import Tokenizer
 
 _CLAUSE = re.compile(r"(?<=[.!?;…])\s+|\n+|\s+(?=mais\s|par contre\s|cependant\s|malgré\s)")
@@ -204,22 +205,23 @@ def windows(
 
 
 def collate(
-    data: Windows, rows: npt.NDArray[np.int64], cues: npt.NDArray[np.float32] | None, width: int
+    data: Windows, rows: npt.NDArray[np.int64], cues: npt.NDArray[np.float32] | None, shape: Shape
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return ids, token_piece, piece_window, cues and the segment number of each piece."""
     length = max(len(data.ids[r]) for r in rows) + 2
-    ids = np.full((len(rows), length), 1, np.int64)
+    ids = np.full((len(rows), length), shape.pad_token_id, np.int64)
     piece = np.full((len(rows), length), -1, np.int64)
     window, segment, base = [], [], 0
     for k, r in enumerate(rows):
         some = data.ids[r]
-        ids[k, 0], ids[k, 1 : len(some) + 1], ids[k, len(some) + 1] = 0, some, 2
+        ids[k, 0], ids[k, len(some) + 1] = shape.bos_token_id, shape.eos_token_id
+        ids[k, 1 : len(some) + 1] = some
         count = int(data.piece_of[r].max()) + 1 if len(some) else 0
         piece[k, 1 : len(some) + 1] = data.piece_of[r] + base
         window += [k] * count
         segment += list(range(count))
         base += count
-    heard = np.zeros((base, width), np.float32) if cues is None else cues
+    heard = np.zeros((base, shape.cues), np.float32) if cues is None else cues
     return (
         torch.from_numpy(ids), torch.from_numpy(piece), torch.tensor(window, dtype=torch.int64),
         torch.from_numpy(heard), torch.tensor(segment, dtype=torch.int64),

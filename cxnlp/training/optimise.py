@@ -124,12 +124,12 @@ def _loss(
     network: Network, language: LanguageHead, data: Windows, targets: Targets, labels: Labels,
     schedule: Schedule, rows: npt.NDArray[np.int64],
 ) -> torch.Tensor:  # fmt: skip
-    device, width = next(network.parameters()).device, network.shape.cues
+    device = next(network.parameters()).device
     heard = None
     if targets.cues is not None:
         heard = np.concatenate([targets.cues[r][: _pieces(data, r)] for r in rows])
         heard = heard.astype(np.float32)
-    batch = (x.to(device) for x in collate(data, rows, heard, width))
+    batch = (x.to(device) for x in collate(data, rows, heard, network.shape))
     ids, token_piece, piece_window, cues, segment = batch
     room = network.shape.max_tokens - ids.shape[1]
     shift = int(torch.randint(0, room + 1, ())) if room > 0 and torch.rand(()) < 0.5 else 0
