@@ -4,94 +4,32 @@ Comes in: the path of a configuration file. Goes out: one `Settings` object whos
 are handed to the stages. Left out: everything that is read later (models, taxonomies, data).
 """
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from cxnlp.config_sources import (
+    OAuth,
+    Pages,
+    RawField,
+    Rest,
+    Section,
+    Since,
+    Source,
+    Sql,
+    digest,
+)
 from cxnlp.errors import ConfigError
 
-RawField = Literal[
-    "native_id", "url", "brand", "location", "product", "published_at", "author", "rating",
-    "title", "text", "reply_text", "reply_at", "source",
+__all__ = [
+    "Execution", "Inference", "Language", "Metrics", "Notify", "Privacy", "RawField", "Retention",
+    "Settings", "Source", "bundled", "load_settings",
 ]  # fmt: skip
-Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Source(_Section):
-    """Where one kind of export lies and how its columns map to ours.
-
-    `fields` maps our names to theirs; a theirs of the form `a.b` also reaches into nested JSON.
-    `constants` fills a column that the export does not have (a brand, a place).
-    """
-
-    name: Slug
-    channel: Literal["avis", "reseau_social", "enquete", "email", "autre"] = "autre"
-    files: str | tuple[str, ...]
-    fields: dict[RawField, str] = Field(min_length=1)
-    constants: dict[Literal["brand", "location", "product", "url"], str] = {}
-    rating_scale: tuple[float, float] | None = None
-    date_format: str | None = None
-    timezone: str = "Europe/Paris"
-    format: Literal["csv", "jsonl", "json", "xlsx", "parquet"] | None = None
-    encoding: str | None = None
-    separator: Annotated[str, Field(min_length=1, max_length=1)] | None = None
-    sheet: str | None = None
-    records: str | None = None
-
-    @field_validator("fields")
-    @classmethod
-    def _has_text(cls, fields: dict[str, str]) -> dict[str, str]:
-        if "text" not in fields:
-            raise ValueError("must map 'text' to the column that holds the comment")
-        return fields
-
-    @field_validator("rating_scale")
-    @classmethod
-    def _rises(cls, scale: tuple[float, float] | None) -> tuple[float, float] | None:
-        if scale and not scale[0] < scale[1]:
-            raise ValueError("must be [lowest, highest], as in [0, 10]")
-        return scale
-
-    @field_validator("timezone")
-    @classmethod
-    def _known_zone(cls, zone: str) -> str:
-        from zoneinfo import ZoneInfo
-
-        try:
-            ZoneInfo(zone)
-        except (KeyError, ValueError, OSError) as error:
-            raise ValueError(f"{zone!r} is not a time zone such as Europe/Paris") from error
-        return zone
-
-    @field_validator("encoding")
-    @classmethod
-    def _known_encoding(cls, encoding: str | None) -> str | None:
-        if encoding:
-            try:
-                "".encode(encoding)
-            except LookupError as error:
-                raise ValueError(f"{encoding!r} is not an encoding such as cp1252") from error
-        return encoding
-
-    @property
-    def patterns(self) -> tuple[str, ...]:
-        return (self.files,) if isinstance(self.files, str) else self.files
-
-    @property
-    def digest(self) -> str:
-        """Digest of what decides how a file is read; a change reads the files again."""
-        return _digest(self.model_dump(mode="json", exclude={"files"}))
-
-
-class Inference(_Section):
+class Inference(Section):
     """How the network runs. `max_batch_tokens` counts real and padded tokens of a batch.
 
     `cache_mb` bounds what is kept of earlier nights' answers; 0 keeps nothing.
@@ -103,13 +41,13 @@ class Inference(_Section):
     cache_mb: int = Field(256, ge=0)
 
 
-class Language(_Section):
+class Language(Section):
     """Which languages are analysed; comments in others are set aside."""
 
     keep: tuple[Annotated[str, Field(pattern=r"^[a-z]{2}$")], ...] = ("fr",)
 
 
-class Privacy(_Section):
+class Privacy(Section):
     """Pseudonyms and masks. Without `author_key_env` a key is made and kept in the warehouse."""
 
     author_key_env: str | None = None
@@ -118,27 +56,38 @@ class Privacy(_Section):
     )  # fmt: skip
 
 
-class Retention(_Section):
+class Retention(Section):
     """How many days raw comments are kept after they were read; None: for ever."""
 
     raw_days: int | None = Field(None, ge=1)
 
 
-class Notify(_Section):
+class Notify(Section):
     """Who is told what: a webhook whose address is in a variable. Without one nothing is sent."""
 
     webhook_env: str | None = None
     events: tuple[Literal["failure", "alerts"], ...] = ("failure", "alerts")
 
 
-class Execution(_Section):
-    """Where shards of comments are analysed, and how many comments a shard has."""
+class Execution(Section):
+    """Where shards of comments are analysed, and how many comments a shard has.
 
-    engine: Literal["local"] = "local"
+    `address` is that of a Ray cluster; without one a cluster is started on this machine.
+    """
+
+    engine: Literal["local", "ray"] = "local"
+    address: str | None = None
+    workers: int | None = Field(None, ge=1)
     shard_size: int = Field(8_192, ge=1)
 
+    @model_validator(mode="after")
+    def _of_ray(self) -> "Execution":
+        if self.engine == "local" and (self.address or self.workers):
+            raise ValueError("address and workers are of engine: ray; local is this process")
+        return self
 
-class Metrics(_Section):
+
+class Metrics(Section):
     """Constants of the metrics tables (docs/metrics.md)."""
 
     shrink: float = Field(20.0, ge=0)
@@ -146,7 +95,7 @@ class Metrics(_Section):
     terms_sample: int = Field(5_000, ge=1)
 
 
-class Settings(_Section):
+class Settings(Section):
     """The whole configuration file."""
 
     warehouse: str
@@ -178,7 +127,7 @@ class Settings(_Section):
 
     @property
     def digest(self) -> str:
-        return _digest(self.model_dump(mode="json"))
+        return digest(self.model_dump(mode="json"))
 
 
 def load_settings(path: str | Path) -> Settings:
@@ -217,7 +166,8 @@ def _sentence(path: Path, error: Any) -> str:
         known = ", ".join(_keys_beside(error["loc"]))
         return f"{path}: {key}: unknown key" + (f"; known here: {known}" if known else "")
     message = error["msg"].removeprefix("Value error, ")
-    shown = "" if isinstance(error["input"], dict | list) else f" (got {error['input']!r})"
+    hidden = isinstance(error["input"], dict | list) or {"rest", "sql"} & {*error["loc"]}
+    shown = "" if hidden else f" (got {error['input']!r})"  # it may be a token at a wrong place
     return f"{path}: {key}: {message}{shown if error['type'] != 'missing' else ''}"
 
 
@@ -226,11 +176,8 @@ def _keys_beside(loc: tuple[str | int, ...]) -> list[str]:
         "sources": Source, "inference": Inference, "language": Language, "privacy": Privacy,
         "retention": Retention, "notify": Notify,
         "execution": Execution, "metrics": Metrics,
+        "rest": Rest, "oauth": OAuth, "pages": Pages, "since": Since, "sql": Sql,
     }  # fmt: skip
-    section = Settings if len(loc) == 1 else sections.get(str(loc[0]))
+    within = [part for part in loc[:-1] if isinstance(part, str)]
+    section = sections.get(within[-1]) if within else Settings
     return list(section.model_fields) if section else []
-
-
-def _digest(data: Any) -> str:
-    text = json.dumps(data, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

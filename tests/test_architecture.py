@@ -27,6 +27,8 @@ DOORS = {
     "duckdb": ("cxnlp/metrics/",),
     "jinja2": ("cxnlp/report/",),
     "openpyxl": ("cxnlp/sheet.py",),
+    "requests": ("cxnlp/ingest/rest.py",),
+    "sqlalchemy": ("cxnlp/ingest/sql.py",),
     "sklearn": ("cxnlp/training/", "cxnlp/annotate/agreement.py"),
 }
 HEAVY = ("torch", "transformers", "spacy", "prefect", "duckdb", "pandas", "sklearn", "pyarrow",
@@ -34,7 +36,7 @@ HEAVY = ("torch", "transformers", "spacy", "prefect", "duckdb", "pandas", "sklea
 # Each row may import from its own and from those above it.
 LAYERS = (
     {"errors", "version", "freed"},
-    {"schema", "config", "taxonomy", "words"},
+    {"schema", "config", "config_sources", "taxonomy", "words"},
     {"repair", "masks", "language", "clean", "clauses", "segment", "model"},
     {"excerpts", "told", "fuse", "analyse"},
     {"ingest", "storage", "journal", "parts", "views", "warehouse", "cache", "invariants",
