@@ -1,11 +1,12 @@
-"""New annotations → a model that goes on from another one, in minutes on a CPU.
+"""Annotations → a model that goes on from another one, or from a checkpoint.
 
-Comes in: a configuration with `start`, a model folder. Goes out: a model folder by the contract.
-The network keeps its weights; a touchpoint that the taxonomy has gained gets a place in the heads
-(`transfer.py`), one that it has lost goes. So that the rest is not forgotten, comments of a
-warehouse are read beside the annotations with the labels that the start gives them (learning
-without forgetting: Li & Hoiem 2016, arXiv:1606.09282). Thresholds are those of the start unless
-`dev` names annotations to choose them on. Left out: tokenizer and pretraining (`recipe.py`).
+Comes in: a configuration with `start`, a model folder, or `base`, a checkpoint (`checkpoint.py`).
+Goes out: a model folder by the contract. The network keeps its weights; a touchpoint that the
+taxonomy has gained gets a place in the heads (`transfer.py`), one that it has lost goes. So that
+the rest is not forgotten, comments of a warehouse are read beside the annotations with the labels
+that the start gives them (learning without forgetting: Li & Hoiem 2016, arXiv:1606.09282).
+Thresholds are those of the start unless `dev` names annotations to choose them on. Left out:
+tokenizer and pretraining (`recipe.py`).
 """
 
 import hashlib
@@ -35,13 +36,14 @@ from cxnlp.model.weights import load_network, save_network
 from cxnlp.taxonomy import Taxonomy, load_taxonomy
 from cxnlp.training.adaptation import Adaptation
 from cxnlp.training.augment import hasty
+from cxnlp.training.checkpoint import begin_from
 from cxnlp.training.corpus import Example, read_annotated, text_digest
 from cxnlp.training.describe import describe
 from cxnlp.training.finetune import COMMENT_HEADS, calibrate, segment_targets, trust_cues
 from cxnlp.training.losses import Targets, rarity_of
 from cxnlp.training.material import Material, material
 from cxnlp.training.optimise import optimise
-from cxnlp.training.recipe import device, labels_for, stars
+from cxnlp.training.recipe import device, labels_for, stars, start_at_frequency
 from cxnlp.training.targets import targets
 from cxnlp.training.transfer import carry_over
 from cxnlp.warehouse import Warehouse
@@ -69,43 +71,44 @@ class _Begun:
 def adapt(plan: Adaptation, data: Path | None, tell: Tell) -> Path:
     """Fit the start to the annotations and return the model folder; done once per material.
 
-    `data` is needed for annotations of reviews by reference alone (`docs/training.md`).
+    Files of annotations may lie in `data`; those of reviews by reference need it for the texts
+    (`docs/training.md`).
     """
     begun = _begin(plan, data, tell)
     work, folder = plan.folder / begun.digest, plan.folder / "model"
     if not (work / "model" / "README.md").is_file():  # what is written last
-        _learn(plan, begun, work, tell)
+        _learn(plan, data, begun, work, tell)
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(work / "model", folder)
     tell(f"{read_card(folder).version} is in {folder}")
     return folder
 
 
-def _learn(plan: Adaptation, begun: _Begun, work: Path, tell: Tell) -> None:
+def _learn(plan: Adaptation, data: Path | None, begun: _Begun, work: Path, tell: Tell) -> None:
     from cxnlp.segment import Segmenter
 
     segmenter = Segmenter(begun.taxonomy)
     network = _network(begun, plan).to(device())
-    rows, wanted = _material(begun, plan, segmenter)
-    _open(network, begun, wanted)
+    rows, wanted = _material(begun, plan, segmenter, network.shape.max_tokens)
+    _open(network, begun, plan, wanted)
     optimise(network, rows.windows, wanted, begun.labels, plan.schedule(), work, tell)
-    _export(network.cpu().eval(), begun, plan, work / "model", segmenter)
-    test = annotations_file(bundled(plan.test))
+    dev = read_annotated(_file(plan.dev, data), data) if plan.dev else []
+    _export(network.cpu().eval(), begun, plan, work / "model", segmenter, dev)
+    test = _file(plan.test, data)
     command = f"cxnlp evaluate {test} --model {plan.folder / 'model'}"
     describe(plan, work / "model", test, command, chosen=False)
 
 
 def _begin(plan: Adaptation, data: Path | None, tell: Tell) -> _Begun:
-    folder = registry.current(bundled(plan.start))
-    card, taxonomy = read_card(folder), load_taxonomy(bundled(plan.taxonomy))
+    taxonomy = load_taxonomy(bundled(plan.taxonomy))
     held = {
         e.text for path in (plan.test, plan.dev) if path
-        for e in read_annotated(annotations_file(bundled(path)), data)
+        for e in read_annotated(_file(path, data), data)
     }  # fmt: skip
     former = {old: new for new, old in plan.renamed.items()}
     found: dict[str, Example] = {}
     for path in plan.annotations:
-        some = read_annotated(annotations_file(bundled(path)), data)
+        some = read_annotated(_file(path, data), data)
         kept = [_renamed(e, former) for e in some if e.text not in held]
         found |= {text_digest(e.text): e for e in kept}
         tell(f"{path}: {len(some):,} comments, {len(some) - len(kept):,} held out for tests")
@@ -114,11 +117,22 @@ def _begin(plan: Adaptation, data: Path | None, tell: Tell) -> _Begun:
         raise ConfigError(f"{', '.join(map(str, plan.annotations))}: no annotations to learn from")
     plain = _texts(plan, held | {e.text for e in annotated})
     tell(f"{len(annotated):,} to learn from, {len(plain):,} of {plan.rehearse} to rehearse")
+    if plan.start:
+        folder = registry.current(bundled(plan.start))
+    else:
+        folder = begin_from(plan, labels_for(taxonomy, annotated, plan.min_mentions), tell)
+    card = read_card(folder)
     labels = _labels(plan, card, taxonomy, annotated)
     parts = [plan.model_dump(mode="json"), card.sha256, card.decisions, taxonomy.name, plain,
              [asdict(e) for e in annotated]]  # fmt: skip
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
     return _Begun(folder, card, taxonomy, labels, annotated, plain, digest)
+
+
+def _file(path: Path, data: Path | None) -> Path:
+    """Return a set or file of annotations, as named from here or else from the folder `data`."""
+    place = bundled(path)
+    return annotations_file(data / path if data and not place.exists() else place)
 
 
 def _renamed(example: Example, former: dict[str, str]) -> Example:
@@ -172,8 +186,12 @@ def _network(begun: _Begun, plan: Adaptation) -> Network:
     return network
 
 
-def _open(network: Network, begun: _Begun, wanted: Targets) -> None:
-    """Start a new touchpoint at the log odds of how frequent it is, so that it is found rarely."""
+def _open(network: Network, begun: _Begun, plan: Adaptation, wanted: Targets) -> None:
+    """Start a new label at the log odds of how frequent it is, so that it is found rarely."""
+    if plan.base:  # every label is new
+        even = {"stars": np.full((1, len(begun.labels.stars)), 1 / len(begun.labels.stars))}
+        rated = not np.isnan(wanted.comment["stars"]).all()
+        start_at_frequency(network, begun.labels, wanted.comment | ({} if rated else even))
     comment, piece = (begun.labels.slices(h) for h in (Labels.COMMENT, Labels.PIECE))
     share = np.clip(np.nanmean(wanted.comment["touchpoints"], 0), 1e-3, 0.5)
     with torch.no_grad():
@@ -188,9 +206,10 @@ def _new(begun: _Begun) -> list[str]:
     return [n for n in begun.labels.touchpoints if n not in begun.card.labels.touchpoints]
 
 
-def _material(begun: _Begun, plan: Adaptation, segmenter: "Segmenter") -> tuple[Material, Targets]:
+def _material(
+    begun: _Begun, plan: Adaptation, segmenter: "Segmenter", longest: int
+) -> tuple[Material, Targets]:
     """Return the rows to read, annotated ones twice (as written, and as typed in haste)."""
-    longest = load_network(begun.folder).shape.max_tokens
     tokenizer = Tokenizer.load(begun.folder / "tokenizer.json", longest)
     cut = min(plan.cut, longest - 2)
     annotated, labels = begun.annotated, begun.labels
@@ -237,8 +256,9 @@ def _soft(begun: _Begun, segmenter: "Segmenter", others: Material) -> dict[str, 
 
 
 def _export(
-    network: Network, begun: _Begun, plan: Adaptation, folder: Path, segmenter: "Segmenter"
-) -> None:
+    network: Network, begun: _Begun, plan: Adaptation, folder: Path, segmenter: "Segmenter",
+    dev: list[Example],
+) -> None:  # fmt: skip
     save_network(network, folder)
     shutil.copyfile(begun.folder / "tokenizer.json", folder / "tokenizer.json")
     old, labels = begun.card, begun.labels
@@ -251,15 +271,14 @@ def _export(
     kept = {k: v for k, v in old.about.items() if k not in ("scores", "behaviour")}
     about = {
         **kept, "trained": f"{datetime.now(UTC):%Y-%m-%d}", "recipe": plan.name,
-        "start": old.version, "taxonomy": begun.taxonomy.name,
+        **({"start": old.version} if plan.start else {}), "taxonomy": begun.taxonomy.name,
         "annotations": {"files": [str(p) for p in plan.annotations],
                         "comments": len(begun.annotated), "rehearsed": len(begun.plain)},
     }  # fmt: skip
     card = Card(plan.name, labels, thresholds, old.temperatures, clean.VERSION, lexicon=lexicon,
                 about=about)  # fmt: skip
     write_card(folder, card)
-    if plan.dev:
-        dev = read_annotated(annotations_file(bundled(plan.dev)))
+    if dev:
         chosen = calibrate(folder, dev, segmenter)
         write_card(folder, replace(card, thresholds=chosen[0], temperatures=chosen[1],
                                    lexicon=chosen[2]))  # fmt: skip

@@ -134,9 +134,7 @@ def export(recipe: Recipe, data: Path, tell: Callable[[str], None]) -> Path:
     folder = recipe.folder / "model"
     save_network(network.eval(), folder)
     shutil.copyfile(recipe.folder / "tokenizer.json", folder / "tokenizer.json")
-    plain = {h: tuple([0.5] * len(getattr(labels, h))) for h in COMMENT_HEADS}
-    plain |= {"segment_touchpoints": plain["touchpoints"], "segment_levers": plain["levers"]}
-    plain |= {"sentiment": (1.0,) * 4, "polarity": (1.0,) * 3}
+    plain = undecided(labels)
     about: dict[str, Any] = {"trained": f"{datetime.now(UTC):%Y-%m-%d}", "recipe": recipe.name}
     write_card(folder, Card(recipe.name, labels, plain, {}, clean.VERSION, about=about))
     dev = read_annotated(data / "annotated_dev.jsonl")
@@ -146,6 +144,13 @@ def export(recipe: Recipe, data: Path, tell: Callable[[str], None]) -> Path:
     )
     tell(f"{write_card(folder, card).version} in {folder}")
     return folder
+
+
+def undecided(labels: Labels) -> dict[str, tuple[float, ...]]:
+    """Return thresholds that nothing has been chosen for yet."""
+    half = {h: (0.5,) * len(getattr(labels, h)) for h in COMMENT_HEADS}
+    half |= {"segment_touchpoints": half["touchpoints"], "segment_levers": half["levers"]}
+    return half | {"sentiment": (1.0,) * 4, "polarity": (1.0,) * 3}
 
 
 def calibrate(
