@@ -31,7 +31,9 @@ def train(
         TrainingStep | None, typer.Option(help="Only this step; otherwise all in order.")
     ] = None,
 ) -> None:
-    """Train a model by a recipe, or go on from one with new annotations; nothing is done twice.
+    """Train a model by a recipe, or go on from one or from a CamemBERT checkpoint.
+
+    Nothing is done twice.
 
     Started by `torchrun --nproc-per-node N -m cxnlp`, N processes train a recipe together.
     """
@@ -42,7 +44,7 @@ def train(
         from cxnlp.training.adapt import adapt
 
         if step:
-            raise UsageError(f"{config} starts from a model: it has no steps, leave out --step")
+            raise UsageError(f"{config} starts from a model or a checkpoint: it has no steps, leave out --step")
         adapt(plan, data, typer.echo)
         return
     from cxnlp.training import recipe
