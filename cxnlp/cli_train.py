@@ -44,7 +44,9 @@ def train(
         from cxnlp.training.adapt import adapt
 
         if step:
-            raise UsageError(f"{config} starts from a model or a checkpoint: it has no steps, leave out --step")
+            raise UsageError(
+                f"{config} starts from a model or a checkpoint: it has no steps, leave out --step"
+            )
         adapt(plan, data, typer.echo)
         return
     from cxnlp.training import recipe
