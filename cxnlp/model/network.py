@@ -180,9 +180,14 @@ def ngrams(ids: Tensor, buckets: int) -> Tensor:
     """
     before = F.pad(ids, (1, 0), value=PAD)[:, :-1]
     before2 = F.pad(ids, (2, 0), value=PAD)[:, :-2]
+    return hashed(ids, before, before2, buckets)
+
+
+def hashed(ids: Tensor, before: Tensor, before2: Tensor, buckets: int) -> Tensor:
+    """Return the buckets, in one dimension more, of the n-grams of ids and of the two before."""
     two = (ids * _PRIMES[0] + before * 8191 + 17) % _PRIMES[1]
     three = (two * 31 + before2 * 131_071 + 29) % _PRIMES[1]
-    return torch.stack([ids, two, three], 2) % buckets
+    return torch.stack([ids, two, three], -1) % buckets
 
 
 def _pool(
