@@ -71,7 +71,8 @@ def _name(alert: dict[str, Any]) -> str:
 def _about(alerts: list[dict[str, Any]], run_id: str) -> dict[str, Any]:
     lines = [
         f"{a['day']} {a['touchpoint']} : {', '.join(a['kinds'])} "
-        f"({a['n']} commentaires, d'habitude {a['usual_n']:.0f})"
+        f"({a['n']} commentaires{' en sept jours' if a['days'] == 7 else ''}, "
+        f"d'habitude {a['usual_n']:.0f})"
         for a in alerts[:_SHOWN]
     ]
     more = [f"… et {len(alerts) - _SHOWN} autres"] if len(alerts) > _SHOWN else []

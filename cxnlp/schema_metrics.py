@@ -22,6 +22,7 @@ from cxnlp.columns import (
     Column,
     Table,
 )
+from cxnlp.schema_drift import DRIFT
 
 _DAY = Column("day", pa.date32(), "UTC day", "2026-09-14")
 _SOURCE = Column("source", STRING, "as in `comments`", "avis_boutique")
@@ -270,19 +271,20 @@ ALERTS: Final = Table(
         _DAY,
         _TOUCHPOINT,
         _STAGE,
+        Column("days", pa.int8(), "1: that day by itself; 7: the seven days that end with it", "1"),
         Column("kinds", STRINGS, f"what is unusual, among {', '.join(ALERTS_OF)} (more comments, "
                "a lower or a higher score)", "[volume, baisse]"),
-        Column("n", INT, "comments of the day that speak of it", "38"),
-        Column("usual_n", FLOAT, "median of the 56 days before", "11.0"),
+        Column("n", INT, "comments of these days that speak of it", "38"),
+        Column("usual_n", FLOAT, "median of the days, or weeks, before", "11.0"),
         Column("usual_high", FLOAT, "number from which a volume is unusual", "28.5"),
         Column("volume_z", FLOAT, "n against usual_n in standard deviations", "6.3"),
-        Column("mean", FLOAT, "mean score of the day's comments for it, −1 … 1", "-0.71"),
+        Column("mean", FLOAT, "mean score of these comments for it, −1 … 1", "-0.71"),
         Column("low", FLOAT, "lower end of its 90 % interval", "-0.86"),
         Column("high", FLOAT, "upper end", "-0.56"),
         Column("usual_mean", FLOAT, "mean of the 56 days before; null if too few spoke of it",
                "-0.22", True),
         Column("sentiment_z", FLOAT, "(mean − usual_mean) in standard errors", "-5.1", True),
-        Column("share", FLOAT, "n / comments analysed that day", "0.31"),
+        Column("share", FLOAT, "n / comments analysed in these days", "0.31"),
         Column("usual_share", FLOAT, "the same over the 56 days before", "0.10"),
         _BEHIND,
     ),
@@ -318,5 +320,5 @@ EMERGING_TERMS: Final = Table(
 
 METRICS: Final = (
     TOUCHPOINTS, TOUCHPOINT_SCORES, JOURNEY, LEVER_IMPACT, SENTIMENT_TREND, EMOTION_TREND,
-    PROMISE_GAP, REPLIES, REPLY_SUMMARY, ALERTS, EMERGING_TERMS,
+    PROMISE_GAP, REPLIES, REPLY_SUMMARY, ALERTS, EMERGING_TERMS, DRIFT,
 )  # fmt: skip

@@ -30,21 +30,21 @@ def statements(folder: str, present: Collection[str]) -> str:
     `folder` is the full name of `tables/`; `present` are the paths below it that exist.
 
     >>> views = statements("/srv/l'avis/tables", ["rejects.parquet"]).splitlines()
-    >>> print(*[view for view in views if " rejects " in view])
-    CREATE OR REPLACE VIEW rejects AS FROM read_parquet('/srv/l''avis/tables/rejects.parquet');
+    >>> view = next(view for view in views if " rejects " in view)
+    >>> print(view.split(" UNION ")[0])
+    CREATE OR REPLACE VIEW rejects AS FROM read_parquet('/srv/l''avis/tables/rejects.parquet')
     """
     lines = ["-- Written by cxnlp at each publication: duckdb -init views.sql"]
     for table in schema.TABLES:
         if any(path.startswith(f"{table.name}/") for path in present):
             glob = f"{quoted(globbed(folder))}/{table.name}/**/*.parquet"
-            query = (
-                f"FROM read_parquet('{glob}', hive_partitioning=true, union_by_name=true) "
-                f"UNION ALL BY NAME {_no_rows(table)}"  # a column that no file has yet is null
-            )
+            query = f"FROM read_parquet('{glob}', hive_partitioning=true, union_by_name=true)"
         elif f"{table.name}.parquet" in present:
             query = f"FROM read_parquet('{quoted(globbed(folder))}/{table.name}.parquet')"
         else:
-            query = _no_rows(table)
+            query = ""
+        # A column that no file has yet is null.
+        query += f"{' UNION ALL BY NAME ' if query else ''}{_no_rows(table)}"
         lines.append(f"CREATE OR REPLACE VIEW {table.name} AS {query};")
     return "\n".join(lines) + "\n"
 

@@ -13,7 +13,7 @@ from warehouse_rows import comment, mention, rows, touchpoints
 from cxnlp import config, schema
 from cxnlp.errors import UsageError, WarehouseError
 from cxnlp.metrics import measure, query
-from cxnlp.parts import split
+from cxnlp.parts import Part, split
 from cxnlp.views import quoted
 from cxnlp.warehouse import Warehouse
 
@@ -266,6 +266,17 @@ def test_a_file_older_than_a_column_has_nulls_in_it(root: str, tmp_path: Path) -
         pq.write_table(pq.read_table(path, partitioning=None).drop("reply_touchpoints"), path)
     found = query(str(tmp_path), "SELECT DISTINCT reply_touchpoints FROM comments")
     assert found["reply_touchpoints"].to_pylist() == [None]
+
+
+def test_a_metrics_file_older_than_a_column_has_nulls_in_it(root: str, tmp_path: Path) -> None:
+    publish(str(tmp_path), COMMENTS, Warehouse(root).read(schema.MENTIONS).to_pylist())
+    warehouse = Warehouse(str(tmp_path))
+    alert = rows(schema.ALERTS, {"touchpoint": "attente", "day": dt.date(2026, 9, 14)})
+    with warehouse.hold():
+        warehouse.publish([Part(schema.ALERTS, alert)], run_id="r1", metadata={})
+    path = tmp_path / "tables/alerts.parquet"
+    pq.write_table(pq.read_table(path).drop("days"), path)
+    assert query(str(tmp_path), "SELECT days FROM alerts")["days"].to_pylist() == [None]
 
 
 def test_every_table_can_be_asked(root: str) -> None:

@@ -315,6 +315,7 @@ def alerts(tmp_path_factory: pytest.TempPathFactory) -> list[Row]:
 def test_a_day_outside_its_history_is_an_alert(alerts: list[Row]) -> None:
     (alert,) = alerts
     assert (alert["day"], alert["touchpoint"]) == (dt.date(2026, 9, 10), "attente")
+    assert alert["days"] == 1
     assert alert["kinds"] == ["volume", "baisse"]
 
 
@@ -333,6 +334,29 @@ def test_a_mean_is_held_against_the_mean_of_its_history(alerts: list[Row]) -> No
 
 def test_an_alert_names_comments_behind_it(alerts: list[Row]) -> None:
     assert alerts[0]["comment_ids"] == [f"c{i}" for i in range(80, 95)]
+
+
+@pytest.fixture(scope="module")
+def week(tmp_path_factory: pytest.TempPathFactory) -> list[Row]:
+    """One comment a day for forty-two days, then four a day for ten."""
+    first = dt.date(2026, 8, 1)
+    days = [first + dt.timedelta(days=i) for i in range(42)]
+    days += [first + dt.timedelta(days=42 + i // 4) for i in range(40)]
+    comments = [comment(f"c{i:02}", str(day)) for i, day in enumerate(days)]
+    mentions = [mention(of, sentiment_score=-0.8) for of in comments]
+    return tables(tmp_path_factory.mktemp("week"), comments, mentions)["alerts"]
+
+
+def test_a_week_of_which_no_day_is_unusual_is_told_once(week: list[Row]) -> None:
+    # 7 a week, then 10, 13, 16, 19 and 22: 2·(√22.375 − √7.375) = 4.02902
+    (alert,) = week
+    assert (alert["day"], alert["days"], alert["kinds"]) == (dt.date(2026, 9, 16), 7, ["volume"])
+    assert (alert["n"], alert["usual_n"]) == (22, 7)
+    assert alert["volume_z"] == pytest.approx(4.02902, abs=1e-4)
+
+
+def test_a_week_names_comments_of_all_its_days(week: list[Row]) -> None:
+    assert week[0]["comment_ids"] == [f"c{i}" for i in range(40, 60)]
 
 
 def test_a_day_like_all_others_is_no_alert(tmp_path: Path) -> None:

@@ -121,7 +121,9 @@ def alerts(facts: Facts, names: Mapping[str, str]) -> Row:
         "more": len(rows) - ALERTS,
         "rows": [
             {
-                "day": fr.day(row["day"]), "label": names.get(row["touchpoint"], row["touchpoint"]),
+                "day": f"{'sept jours, au ' if row['days'] == 7 else ''}{fr.day(row['day'])}",
+                "when": "en sept jours" if row["days"] == 7 else "ce jour-là",
+                "label": names.get(row["touchpoint"], row["touchpoint"]),
                 "kinds": fr.upper(fr.listed([_KINDS.get(k, fr.word(k)) for k in row["kinds"]])),
                 "tone": "negatif" if "baisse" in row["kinds"]
                         else "positif" if "hausse" in row["kinds"] else "neutre",
