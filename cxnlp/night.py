@@ -19,6 +19,7 @@ from cxnlp.config import Settings, Source
 from cxnlp.errors import WarehouseError
 from cxnlp.forgotten import read_forgotten
 from cxnlp.ingest import FileRead, find_files, read_file
+from cxnlp.ingest.fetch import fetch
 from cxnlp.invariants import check
 from cxnlp.metrics import measure as work_out
 from cxnlp.notify import tell_alerts
@@ -26,7 +27,6 @@ from cxnlp.parts import Part
 from cxnlp.pseudonyms import author_key
 from cxnlp.report import NAME, write_report
 from cxnlp.retention import expire
-from cxnlp.taxonomy import Taxonomy
 from cxnlp.tonight import Analysed, Ingested, Night, Tell
 
 __all__ = [
@@ -44,15 +44,35 @@ def load_analyzer(settings: Settings) -> Analyzer:
 
 
 def ingest(night: Night, source: Source) -> Ingested:
-    """Read the files of a source that are new or changed, and publish what they hold."""
+    """Read what is new or changed of a source, and publish it."""
     began = time.monotonic()
     files = night.warehouse.read(schema.FILES).sort_by("sequence")
+    next_one = (pc.max(files["sequence"]).as_py() or 0) + 1
+    key = author_key(night.settings, night.warehouse) if "author" in source.fields else None
+    if source.files:
+        reads = _new_files(night, source, files, key, next_one)
+    else:
+        reads = fetch(
+            source, night.warehouse, read_forgotten(night.warehouse).strike, author_key=key,
+            mask=night.settings.privacy.mask, run_id=night.run_id, sequence=next_one,
+            now=night.started, tell=night.tell,
+        )  # fmt: skip
+    if reads:
+        _publish_files(night, source, files, reads)
+    rows, comments, rejects = (
+        sum(r.file[n][0].as_py() for r in reads) for n in ("rows", "comments", "rejects")
+    )
+    return Ingested(source.name, len(reads), rows, comments, rejects, time.monotonic() - began)
+
+
+def _new_files(
+    night: Night, source: Source, files: pa.Table, key: bytes | None, next_one: int
+) -> list[FileRead]:
+    """Read the files that are new or changed."""
     known = {
         (row["source"], row["file"]): (row["digest"], row["mapping"])  # as it was read last
         for row in files.select(["source", "file", "digest", "mapping"]).to_pylist()
     }
-    last = pc.max(files["sequence"]).as_py() or 0
-    key = author_key(night.settings, night.warehouse) if "author" in source.fields else None
     forgotten = read_forgotten(night.warehouse)
     reads: list[FileRead] = []
     for found in find_files(source):
@@ -61,15 +81,10 @@ def ingest(night: Night, source: Source) -> Ingested:
         night.tell(f"{source.name}: {found.name}")
         read = read_file(
             found, source, author_key=key, mask=night.settings.privacy.mask,
-            run_id=night.run_id, sequence=last + len(reads) + 1,
+            run_id=night.run_id, sequence=next_one + len(reads),
         )  # fmt: skip
         reads.append(forgotten.strike(read))
-    if reads:
-        _publish_files(night, source, files, reads)
-    rows, comments, rejects = (
-        sum(r.file[n][0].as_py() for r in reads) for n in ("rows", "comments", "rejects")
-    )
-    return Ingested(source.name, len(reads), rows, comments, rejects, time.monotonic() - began)
+    return reads
 
 
 def _publish_files(night: Night, source: Source, files: pa.Table, reads: list[FileRead]) -> None:
@@ -89,10 +104,13 @@ def _publish_files(night: Night, source: Source, files: pa.Table, reads: list[Fi
     night.warehouse.publish(parts, run_id=night.run_id, metadata=night.metadata)
 
 
-def measure(night: Night, taxonomy: Taxonomy) -> float:
+def measure(night: Night, analyzer: Analyzer) -> float:
     """Work out the metrics tables anew and publish them; return seconds."""
     began = time.monotonic()
-    tables = work_out(night.settings.warehouse, taxonomy.table(), night.settings.metrics)
+    tables = work_out(
+        night.settings.warehouse, analyzer.taxonomy.table(), night.settings.metrics,
+        analyzer.card.reference,
+    )  # fmt: skip
     night.warehouse.publish(
         [Part(table, data) for table, data in tables.items()],
         run_id=night.run_id, metadata=night.metadata,
@@ -167,7 +185,7 @@ def run(night: Night, analyzer: Analyzer | None = None) -> pa.Table:
         analyzer = analyzer or load_analyzer(night.settings)
         ingested = [ingest(night, source) for source in night.settings.sources]
         analysed = analyse(night, analyzer)
-        row = finish(night, analyzer, ingested, analysed, measure(night, analyzer.taxonomy))
+        row = finish(night, analyzer, ingested, analysed, measure(night, analyzer))
         report(night, analyzer)
         end(night)
         return row

@@ -77,13 +77,14 @@ def read_file(
     mask: tuple[str, ...],
     run_id: str,
     sequence: int,
+    data: bytes | None = None,
 ) -> FileRead:
-    """Return the comments and the rejects of a file.
+    """Return the comments and the rejects of a file; `data` is its content, if it is at hand.
 
     Without `author_key` there are no pseudonyms. `mask` names what is masked in rejects.
     Raises `SourceError` when the file as a whole cannot be read as its source says.
     """
-    data = read_bytes(found)
+    data = read_bytes(found) if data is None else data
     records = read_records(data, found.name, source)
     cells = _mapped(records, source, found.name)
     columns, problems = _values(cells, records, source)
