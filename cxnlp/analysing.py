@@ -8,14 +8,16 @@ comments are left (`backlog.py`).
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from cxnlp import schema
-from cxnlp.analyse import Analyzer
+from cxnlp.analyse import Analysis, Analyzer
 from cxnlp.backlog import Backlog
 from cxnlp.cache import Cache
 from cxnlp.clean import duplicates
@@ -26,10 +28,11 @@ from cxnlp.told import set_aside_duplicates
 from cxnlp.tonight import Analysed, Night
 
 _SEEN = ("comment_id", "row_digest", "analysis_key", "duplicate_of", "duplicate_key",
-         "published_at", "author_key", "source")  # fmt: skip
+         "published_at", "author_key", "source", "text_digest")  # fmt: skip
 _KEYS = ("comment_id", "published_at", "author_key", "duplicate_key", "source")
 
 Place = tuple[str, str]  # source and period
+Read = Callable[[Iterable[pa.Table]], Iterator[Analysis]]  # shards in order → what is made of each
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,23 +47,14 @@ def analyse(night: Night, analyzer: Analyzer) -> Analysed:
     """Analyse the comments that have no labels under this model and these settings."""
     began = time.monotonic()
     seen = night.warehouse.read(schema.COMMENTS, _SEEN)
-    backlog, cache = Backlog(night, seen), _cache(night, analyzer)
-    shards, texts = _in_shards(night, analyzer, backlog, backlog.left(analyzer.key), cache)
-    new = _keys(shards)
-    others = seen.filter(pc.invert(pc.is_in(seen["comment_id"], new["comment_id"])))
-    repeats = duplicates(pa.concat_tables([others.select(_KEYS), new]))
-    before, now = repeats.slice(0, len(others)), repeats.slice(len(others))
-    flipped = others["comment_id"].filter(_differ(before, others["duplicate_of"]))
-    if len(flipped):
-        more, read = _in_shards(night, analyzer, backlog, backlog.of(flipped), cache)
-        place = pc.index_in(_keys(more)["comment_id"], others["comment_id"].combine_chunks())
-        now = pa.concat_arrays([now, before.take(place.combine_chunks())])
-        shards, texts = [*shards, *more], texts + read
+    cache = _cache(night, analyzer)
+    with _reader(night, analyzer, seen, cache) as read:
+        shards, repeats, texts = _shards(night, analyzer.key, seen, read)
     if shards:
         metadata = {**night.metadata, "model": analyzer.model_version,
                     "taxonomy": analyzer.taxonomy.name}  # fmt: skip
         night.warehouse.publish(
-            _parts(night, seen, shards, now), run_id=night.run_id, metadata=metadata
+            _parts(night, seen, shards, repeats), run_id=night.run_id, metadata=metadata
         )
     night.warehouse.drop_shards()
     if cache:
@@ -73,26 +67,81 @@ def _cache(night: Night, analyzer: Analyzer) -> Cache | None:
     return Cache(night.warehouse.files, analyzer.key, night.run_id, limit) if limit else None
 
 
+@contextmanager
+def _reader(
+    night: Night, analyzer: Analyzer, seen: pa.Table, cache: Cache | None
+) -> Iterator[Read]:
+    """Give what analyses shards in turn: this process, or the workers of a Ray cluster."""
+    if night.settings.execution.engine == "local":
+        yield lambda shards: (analyzer.analyse(raw, night.run_id, cache) for raw in shards)
+        return
+    from cxnlp.on_ray import workers  # an extra
+
+    def digests(raw: pa.Table) -> pa.Array:
+        ids = raw["comment_id"].combine_chunks()
+        return pc.unique(seen["text_digest"].filter(pc.is_in(seen["comment_id"], ids)).drop_null())
+
+    with workers(night.settings, analyzer.key, night.tell) as team:
+        yield partial(team.analyse, run_id=night.run_id, memory=cache, digests=digests)
+
+
+def _shards(
+    night: Night, key: str, seen: pa.Table, read: Read
+) -> tuple[list[_Shard], pa.Array, int]:
+    """Return the shards made, which comment each of theirs repeats, and how many texts were read.
+
+    A comment that repeats another one since these came, or no longer does, is analysed too.
+    """
+    backlog = Backlog(night, seen)
+    shards, texts = _in_shards(night, key, backlog, backlog.left(key), read)
+    new = _keys(shards)
+    others = seen.filter(pc.invert(pc.is_in(seen["comment_id"], new["comment_id"])))
+    repeats = duplicates(pa.concat_tables([others.select(_KEYS), new]))
+    before, now = repeats.slice(0, len(others)), repeats.slice(len(others))
+    flipped = others["comment_id"].filter(_differ(before, others["duplicate_of"]))
+    if len(flipped):
+        more, again = _in_shards(night, key, backlog, backlog.of(flipped), read)
+        place = pc.index_in(_keys(more)["comment_id"], others["comment_id"].combine_chunks())
+        now = pa.concat_arrays([now, before.take(place.combine_chunks())])
+        shards, texts = [*shards, *more], texts + again
+    return shards, now, texts
+
+
 def _in_shards(
-    night: Night, analyzer: Analyzer, backlog: Backlog, index: pa.Table, cache: Cache | None
+    night: Night, key: str, backlog: Backlog, index: pa.Table, read: Read
 ) -> tuple[list[_Shard], int]:
     """Analyse shard by shard; a shard that an interrupted run has made is not made again."""
-    size, shards, texts = night.settings.execution.shard_size, [], 0
-    for start in range(0, index.num_rows, size):
-        some = index.slice(start, size)
-        parts = [analyzer.key, *some["comment_id"].to_pylist(), *some["row_digest"].to_pylist()]
-        name = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
-        made = night.warehouse.read_shard(name)
-        if made is None:
-            result = analyzer.analyse(backlog.rows(some), night.run_id, cache)
-            made = result.comments, result.mentions
-            night.warehouse.stage_shard(name, *made)
+    size, texts, done = night.settings.execution.shard_size, 0, 0
+    some = [index.slice(start, size) for start in range(0, index.num_rows, size)]
+    left = {_name(key, piece): piece for piece in some}
+    made = {name: _made(night, name) for name in left}
+    results = read(backlog.rows(piece) for name, piece in left.items() if made[name] is None)
+    for name, piece in left.items():
+        if made[name] is None:
+            result = next(results)
+            night.warehouse.stage_shard(name, result.comments, result.mentions)
             texts += result.read
-        shards.append(_Shard(name, schema.conform(made[0], schema.COMMENTS).select(_KEYS)))
-        del made
-        give_back()
-        night.tell(f"{min(start + size, index.num_rows):,} of {index.num_rows:,} comments analysed")
-    return shards, texts
+            made[name] = _Shard(name, _keys_of(result.comments))
+            del result
+            give_back()
+        done += piece.num_rows
+        night.tell(f"{done:,} of {index.num_rows:,} comments analysed")
+    return [shard for shard in made.values() if shard], texts
+
+
+def _name(key: str, piece: pa.Table) -> str:
+    parts = [key, *piece["comment_id"].to_pylist(), *piece["row_digest"].to_pylist()]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+
+def _made(night: Night, name: str) -> _Shard | None:
+    """Return the shard of that name if it is there."""
+    made = night.warehouse.read_shard(name)
+    return _Shard(name, _keys_of(made[0])) if made else None
+
+
+def _keys_of(comments: pa.Table) -> pa.Table:
+    return schema.conform(comments, schema.COMMENTS).select(_KEYS)
 
 
 def _keys(shards: Sequence[_Shard]) -> pa.Table:

@@ -29,10 +29,11 @@ DOORS = {
     "openpyxl": ("cxnlp/sheet.py",),
     "requests": ("cxnlp/ingest/rest.py",),
     "sqlalchemy": ("cxnlp/ingest/sql.py",),
+    "ray": ("cxnlp/on_ray.py",),
     "sklearn": ("cxnlp/training/", "cxnlp/annotate/agreement.py"),
 }
 HEAVY = ("torch", "transformers", "spacy", "prefect", "duckdb", "pandas", "sklearn", "pyarrow",
-         "jinja2", "openpyxl")  # fmt: skip
+         "jinja2", "openpyxl", "ray")  # fmt: skip
 # Each row may import from its own and from those above it.
 LAYERS = (
     {"errors", "version", "freed"},
@@ -44,7 +45,7 @@ LAYERS = (
     {"sheet"},
     {"show_scores", "show_models"},
     {"forgotten", "notify", "retention", "underway"},
-    {"tonight", "backlog", "analysing"},
+    {"tonight", "backlog", "analysing", "on_ray"},
     {"night", "forget", "onefile", "show"},
     {"cli_evaluate", "cli_forget"},
     {"cli_models", "cli_annotate", "cli_train"},
