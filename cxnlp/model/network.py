@@ -101,10 +101,10 @@ class Encoder(nn.Module):
 class Network(nn.Module):
     """Windows and their pieces → logits of every comment head and piece head."""
 
-    def __init__(self, shape: Shape, dropout: float = 0.1):
+    def __init__(self, shape: Shape, dropout: float = 0.1, encoder: Encoder | None = None):
         super().__init__()
         self.shape, self.dropout = shape, dropout
-        self.encoder = Encoder(shape, dropout)
+        self.encoder = encoder or Encoder(shape, dropout)
         self.wide = nn.Embedding(shape.wide_buckets, shape.wide_size)
         nn.init.normal_(self.wide.weight, std=0.02)
         deep, wide, cues = shape.hidden_size, shape.wide_size, shape.cues
@@ -113,6 +113,11 @@ class Network(nn.Module):
         self.comment_heads = nn.Linear(shape.head_size + wide + cues, shape.comment_outputs)
         self.piece_heads = nn.Linear(shape.head_size + 2 * wide + cues, shape.piece_outputs)
         self.lift = nn.Parameter(torch.full((shape.shared_outputs,), 0.5))
+
+    @property
+    def own(self) -> bool:
+        """Whether the encoder is ours, not one of transformers (`hub.py`)."""
+        return isinstance(self.encoder, Encoder)
 
     def forward(
         self, ids: Tensor, token_piece: Tensor, piece_window: Tensor, cues: Tensor, shift: int = 0,

@@ -199,9 +199,9 @@ class _Layer:
     norm: Rows
 
 
-def may_run(way: Way, head_size: int, dtype: torch.dtype, device: torch.device) -> bool:
-    """Return whether a device has the attention: any has bins, varlen is FlashAttention's."""
-    if way == "bins" or device.type == "cpu":
+def varlen_runs(head_size: int, dtype: torch.dtype, device: torch.device) -> bool:
+    """Return whether a device has attention end to end, which on a GPU is FlashAttention's."""
+    if device.type == "cpu":
         return True
     suits = dtype in (torch.bfloat16, torch.float16) and head_size % 8 == 0 and head_size <= 256
     return suits and torch.cuda.get_device_capability(device) >= (8, 0)
