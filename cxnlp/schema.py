@@ -26,6 +26,7 @@ from cxnlp.columns import (
     conform,
     empty,
 )
+from cxnlp.schema_drift import DRIFT
 from cxnlp.schema_metrics import (
     ALERTS,
     EMERGING_TERMS,
@@ -42,8 +43,8 @@ from cxnlp.schema_metrics import (
 )
 
 __all__ = [
-    "ALERTS", "CHANNELS", "COMMENTS", "EMERGING_TERMS", "EMOTIONS", "EMOTION_TREND", "FILES",
-    "FLOAT", "FRAMES", "INT", "INTENTS", "JOURNEY", "LEVER_IMPACT", "MENTIONS", "METHODS",
+    "ALERTS", "CHANNELS", "COMMENTS", "DRIFT", "EMERGING_TERMS", "EMOTIONS", "EMOTION_TREND",
+    "FILES", "FLOAT", "FRAMES", "INT", "INTENTS", "JOURNEY", "LEVER_IMPACT", "MENTIONS", "METHODS",
     "METRICS", "POLARITIES", "PROMISE_GAP", "RAW", "REJECTS", "REPLIES", "REPLY_SUMMARY", "RUNS",
     "SENTIMENTS", "SENTIMENT_TREND", "STRING", "STRINGS", "TABLES", "TIMESTAMP", "TOUCHPOINTS",
     "TOUCHPOINT_SCORES", "Column", "Table", "conform", "empty", "markdown",
@@ -275,7 +276,7 @@ def markdown() -> str:
     lines = [
         "# Tables",
         "",
-        "Generated from `cxnlp/schema.py` and `cxnlp/schema_metrics.py` by `python -m "
+        "Generated from `cxnlp/schema.py`, `schema_metrics.py` and `schema_drift.py` by `python -m "
         "cxnlp.schema`; edit those files, not this.",
         "French values (labels, ids), English column names, timestamps in UTC.",
         "A type with `?` may be null.",

@@ -56,7 +56,7 @@ def analyse(tonight: night.Night, analyzer: Analyzer) -> night.Analysed:
 @task(task_run_name="mesurer", cache_policy=NO_CACHE, persist_result=False)
 def measure(tonight: night.Night, analyzer: Analyzer) -> float:
     """Work out the metrics tables."""
-    return night.measure(tonight, analyzer.taxonomy)
+    return night.measure(tonight, analyzer)
 
 
 @task(task_run_name="conclure", cache_policy=NO_CACHE, persist_result=False)

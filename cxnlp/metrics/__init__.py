@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from cxnlp import config, schema, views
 from cxnlp.errors import UsageError, WarehouseError
+from cxnlp.metrics.drift import drift
 from cxnlp.metrics.levers import lever_impact
 from cxnlp.warehouse import Warehouse
 
@@ -33,11 +34,13 @@ _READ_BY_OTHERS: Final = {schema.TOUCHPOINT_SCORES: "scores", schema.REPLIES: "a
 
 
 def measure(
-    root: str, touchpoints: pa.Table, settings: config.Metrics
-) -> dict[schema.Table, pa.Table]:
+    root: str, touchpoints: pa.Table, settings: config.Metrics,
+    reference: Mapping[str, Any] | None = None,
+) -> dict[schema.Table, pa.Table]:  # fmt: skip
     """Return each of `schema.METRICS`, worked out from the comments and mentions of a warehouse.
 
-    `touchpoints` (by `schema.TOUCHPOINTS`) says the stage and the frames of each.
+    `touchpoints` (by `schema.TOUCHPOINTS`) says the stage and the frames of each; `reference`, of
+    the model's card, is what `drift` compares with.
     """
     given = {
         "shrink": settings.shrink,
@@ -55,6 +58,8 @@ def measure(
         for table in schema.METRICS:
             if table is schema.LEVER_IMPACT:
                 found[table] = _levers(connection)
+            elif table is schema.DRIFT:
+                found[table] = drift(connection, reference or {}, settings.terms_sample)
             elif table not in found:
                 found[table] = _measured(connection, table, given)
             if table in _READ_BY_OTHERS:

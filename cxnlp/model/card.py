@@ -56,7 +56,8 @@ class Card:
 
     `thresholds[head]` has one probability per label, `temperatures[head]` one number per head by
     which logits are divided; heads of segments are written `segment_touchpoints`. `scores` in
-    `about` were measured by the command and on the day they name.
+    `about` were measured by the command and on the day they name. `reference` counts what comments
+    that the model was trained on are like (`cxnlp.metrics.drift`).
     """
 
     name: str
@@ -67,6 +68,7 @@ class Card:
     sha256: str = ""
     lexicon: dict[str, tuple[str, ...]] = field(default_factory=dict)
     about: dict[str, Any] = field(default_factory=dict)
+    reference: dict[str, Any] = field(default_factory=dict)
 
     @property
     def version(self) -> str:
@@ -123,6 +125,7 @@ def write_card(folder: Path, card: Card) -> Card:
         "temperatures": {h: round(float(t), 4) for h, t in card.temperatures.items()},
         "lexicon": {head: list(names) for head, names in card.lexicon.items()},
         "about": card.about,
+        **({"reference": card.reference} if card.reference else {}),
     }
     text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
     (folder / "card.yaml").write_text(text, encoding="utf-8")
