@@ -162,6 +162,17 @@ def test_a_step_that_is_done_is_not_done_again(recipe: Recipe, data: Path, train
     assert told == ["72 reviews, 20 texts without a mark"]
 
 
+def test_a_second_generation_goes_on_from_the_first(
+    recipe: Recipe, data: Path, trained: Path, tmp_path: Path
+) -> None:
+    second = recipe.model_copy(
+        update={"folder": tmp_path / "run", "start": trained, "teachers": [trained], "plain": {}}
+    )
+    run_steps(second, data, None, _quiet)
+    assert read_card(tmp_path / "run" / "model").labels == read_card(trained).labels
+    assert not (tmp_path / "run" / "pretrain").exists()
+
+
 def test_an_unknown_key_of_a_recipe_is_named(tmp_path: Path) -> None:
     path = tmp_path / "tiny.yaml"
     path.write_text(yaml.safe_dump(RECIPE | {"folder": "x", "epochs": 3}), encoding="utf-8")

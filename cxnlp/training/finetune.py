@@ -21,10 +21,10 @@ from safetensors.torch import load_file as load_torch
 from cxnlp import clean
 from cxnlp.clean import clean_text
 from cxnlp.errors import ConfigError
-from cxnlp.model.card import Card, Labels, write_card
+from cxnlp.model.card import Card, Labels, read_card, write_card
 from cxnlp.model.engine import Engine
 from cxnlp.model.network import Network
-from cxnlp.model.weights import save_network
+from cxnlp.model.weights import load_network, save_network
 from cxnlp.taxonomy import load_taxonomy
 from cxnlp.training.corpus import Example, read_annotated, read_reviews
 from cxnlp.training.losses import Targets, rarity_of
@@ -60,8 +60,11 @@ def finetune(recipe: Recipe, data: Path, tell: Callable[[str], None]) -> None:
     labels = labels_of(recipe, data)
     network = new_network(recipe, labels).to(device())
     if not (recipe.folder / "finetune" / "checkpoint.safetensors").is_file():
-        begin(network, labels, recipe.folder / "pretrain")
-        trust_cues(network, labels)
+        if recipe.start:
+            continue_from(network, labels, recipe.start)
+        else:
+            begin(network, labels, recipe.folder / "pretrain")
+            trust_cues(network, labels)
     plain, hasty, others = (
         Material.load(recipe.folder / f"{name}.safetensors")
         for name in ("annotated", "hasty", "reviews")
@@ -101,6 +104,18 @@ def begin(network: Network, labels: Labels, folder: Path) -> None:
     old = Labels(**{k: tuple(v) for k, v in json.loads(text).items()})
     del state["_done"]
     network.load_state_dict(carry_over(state, old, network.state_dict(), labels))
+
+
+def continue_from(network: Network, labels: Labels, folder: Path) -> None:
+    """Start from an earlier model, also if it knows other labels.
+
+    Raises `ConfigError` where its encoder has other sizes.
+    """
+    state, old = load_network(folder).state_dict(), read_card(folder).labels
+    try:
+        network.load_state_dict(carry_over(state, old, network.state_dict(), labels))
+    except RuntimeError as error:
+        raise ConfigError(f"{folder}: not of the sizes that the recipe's network has") from error
 
 
 def trust_cues(network: Network, labels: Labels) -> None:

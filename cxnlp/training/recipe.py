@@ -5,6 +5,7 @@ of `docs/architecture.md`. Each step keeps its result in the run's folder and is
 """
 
 import json
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -48,15 +49,17 @@ class Recipe(BaseModel):
     folder: Path
     taxonomy: Path
     seed: int = 7
-    tokenizer: dict[str, int]
+    tokenizer: dict[str, int] = {}
     network: dict[str, int]
     plain: dict[str, int] = {}
     annotations: list[Path] = []
+    teachers: list[Path] = []
+    start: Path | None = None
     share: float = 1.0
     min_mentions: int = 5
     cut: int = 128
     soft: float = 0.4
-    pretrain: dict[str, float]
+    pretrain: dict[str, float] = {}
     finetune: dict[str, float]
     about: dict[str, Any] = {}
 
@@ -85,23 +88,27 @@ def prepare(recipe: Recipe, data: Path, tell: Callable[[str], None]) -> None:
     The only step of training that needs spaCy.
     """
     recipe.folder.mkdir(parents=True, exist_ok=True)
-    reviews, plain = read_reviews(data), read_plain(data, recipe.plain)
+    reviews = read_reviews(data)
+    plain = [] if recipe.start else read_plain(data, recipe.plain)
     tell(f"{len(reviews):,} reviews, {len(plain):,} texts without a mark")
     texts = [e.text for e in reviews]
-    if not (recipe.folder / "tokenizer.json").is_file():
-        train_tokenizer(texts + plain, recipe.tokenizer["pieces"]).save(
-            str(recipe.folder / "tokenizer.json")
-        )
+    tokenizer = recipe.folder / "tokenizer.json"
+    if recipe.start:
+        shutil.copyfile(recipe.start / "tokenizer.json", tokenizer)
+    elif not tokenizer.is_file():
+        train_tokenizer(texts + plain, recipe.tokenizer["pieces"]).save(str(tokenizer))
         tell("tokenizer trained")
     labels = labels_of(recipe, data)
-    for name, some in (("reviews", texts), ("plain", plain)):
+    read = {"reviews": texts} if recipe.start else {"reviews": texts, "plain": plain}
+    for name, some in read.items():
         _make(recipe, f"{name}.safetensors", lambda path, some=some: _rows(recipe, some, labels)  # type: ignore[misc]
               .save(path), tell)  # fmt: skip
     own = [e.text for e in annotations(recipe, data)]
     for name, change in (("annotated", None), ("hasty", hasty(recipe.seed))):
         _make(recipe, f"{name}.safetensors", lambda path, how=change: _rows(  # type: ignore[misc]
             recipe, own, labels, how).save(path), tell)  # fmt: skip
-    _make(recipe, "embeddings.safetensors", lambda path: _vectors(recipe, path), tell)
+    if recipe.start is None:
+        _make(recipe, "embeddings.safetensors", lambda path: _vectors(recipe, path), tell)
     _make(recipe, "teacher.safetensors", lambda path: _teach(recipe, data, texts, path), tell)
 
 
@@ -138,22 +145,18 @@ def _vectors(recipe: Recipe, path: Path) -> None:
 
 
 def _teach(recipe: Recipe, data: Path, texts: list[str], path: Path) -> None:
-    """Keep the peer's labels of all reviews: soft labels for the network (distillation: Hinton et
-    al. 2015, arXiv:1503.02531)."""
-    from cxnlp.training.peer import Peer
+    """Keep the labels of all reviews by the peer and the recipe's earlier networks."""
+    from cxnlp.training.teachers import network_labels, peer_labels, together
 
-    heard = [
-        np.stack([cues.max(0, initial=0) > 0 for cues in Material.load(recipe.folder / name).cues])
-        for name in ("annotated.safetensors", "reviews.safetensors")
-    ]
-    teacher = Peer(labels_of(recipe, data), balanced=False)
-    teacher.fit(annotations(recipe, data), heard[0].astype(np.float32))
-    parts = [
-        teacher.predict(texts[at : at + 4000], heard[1][at : at + 4000].astype(np.float32))
-        for at in range(0, len(texts), 4000)
-    ]
-    soft = {h: np.concatenate([p[h] for p in parts]).astype(np.float16) for h in parts[0]}
-    save_arrays(soft, path)
+    labels, annotated = labels_of(recipe, data), annotations(recipe, data)
+    learnt, rows = (
+        Material.load(recipe.folder / f"{name}.safetensors") for name in ("annotated", "reviews")
+    )
+    peer = peer_labels(labels, annotated, learnt, texts, rows)
+    tokenizer = recipe.folder / "tokenizer.json"
+    networks = [network_labels(folder, tokenizer, rows) for folder in recipe.teachers]
+    soft = together(labels, peer, networks)
+    save_arrays({head: values.astype(np.float16) for head, values in soft.items()}, path)
 
 
 def pretrain(recipe: Recipe, data: Path, tell: Callable[[str], None]) -> None:

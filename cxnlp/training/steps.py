@@ -17,7 +17,7 @@ def run(plan: Recipe, data: Path, step: str | None, tell: Callable[[str], None])
     say = tell if workers.number() == 0 else _quiet
     if step in (None, "prepare"):
         workers.first(lambda: recipe.prepare(plan, data, say))
-    if step in (None, "pretrain"):
+    if step == "pretrain" or (step is None and plan.start is None):
         recipe.pretrain(plan, data, say)
     if step in (None, "finetune"):
         finetune.finetune(plan, data, say)
