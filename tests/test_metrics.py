@@ -2,6 +2,8 @@
 
 import datetime as dt
 import functools
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -282,3 +284,19 @@ def test_a_metrics_file_older_than_a_column_has_nulls_in_it(root: str, tmp_path:
 def test_every_table_can_be_asked(root: str) -> None:
     for table in schema.TABLES:
         assert query(root, f"FROM {table.name} LIMIT 0").column_names[0] == table.names[0]
+
+
+def test_the_command_line_of_duckdb_sees_every_table_from_any_folder(
+    root: str, tmp_path: Path
+) -> None:
+    duckdb = Path(sys.executable).with_name("duckdb")
+    asked = ["-init", f"{root}/views.sql", "-csv", "-noheader", "-c"]
+    sql = "SELECT c.source, count(*) FROM mentions JOIN comments AS c USING (comment_id) GROUP BY 1"
+    every = "; ".join(f"FROM {table.name} SELECT count(*)" for table in schema.TABLES)
+    ended = subprocess.run(
+        [duckdb, *asked, f"{sql}; {every}"], cwd=tmp_path, capture_output=True, text=True,
+        check=True, timeout=60,
+    )  # fmt: skip
+    said, comments, mentions, *empty = ended.stdout.split()
+    assert (said, comments, mentions) == ("avis,10", "12", "10")
+    assert empty == ["0"] * (len(schema.TABLES) - 2)
