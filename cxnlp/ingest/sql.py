@@ -59,7 +59,7 @@ def read_rows(
 def _address(where: str, given: str) -> URL:
     """Return the address of a database; an SQLite file must be there."""
     url, missing = None, ""
-    with suppress(ArgumentError):
+    with suppress(ArgumentError, ValueError):  # which would quote it
         url = sa.make_url(given)
     if url is None:
         raise SourceError(
