@@ -17,6 +17,7 @@ from cxnlp.errors import ModelError
 
 _REFUSED = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".h5", ".npy", ".npz"}
 _WEIGHED = ("model.safetensors", "config.json", "tokenizer.json")
+FAMILY = ("camembert", "roberta", "xlm-roberta")  # what our own encoder may be a checkpoint of
 _NEEDED = ("config.json", "model.safetensors", "tokenizer.json", "card.yaml")
 
 
@@ -140,16 +141,22 @@ def weights_digest(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def read_shape(folder: Path) -> dict[str, Any]:
-    """Return `config.json`; raises `ModelError` for a family that the network cannot hold."""
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return `config.json`; raises `ModelError`."""
     path = folder / "config.json"
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise ModelError(f"{path}: not JSON: {error}") from error
-    if config.get("model_type") not in ("camembert", "roberta", "xlm-roberta"):
-        raise ModelError(f"{path}: model_type {config.get('model_type')!r} is not CamemBERT-shaped")
-    return dict(config)
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, OSError, TypeError) as error:
+        raise ModelError(f"{path}: not a JSON object: {error}") from error
+
+
+def read_shape(folder: Path) -> dict[str, Any]:
+    """Return `config.json`; raises `ModelError` for a family that our encoder cannot hold."""
+    config = read_config(folder)
+    if config.get("model_type") not in FAMILY:
+        kind = config.get("model_type")
+        raise ModelError(f"{folder / 'config.json'}: model_type {kind!r} is not CamemBERT-shaped")
+    return config
 
 
 def _list(names: tuple[str, ...]) -> str:

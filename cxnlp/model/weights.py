@@ -6,6 +6,7 @@ our network takes the encoder of theirs. Heads lie in the same file under `heads
 
 import json
 import re
+import warnings
 from pathlib import Path
 
 import torch
@@ -13,7 +14,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from cxnlp.errors import ModelError
-from cxnlp.model.card import read_shape
+from cxnlp.model.card import read_config
+from cxnlp.model.hub import foreign, hub_network, hub_state, save_hub_network
 from cxnlp.model.network import Network, Shape
 
 _NAMES = {
@@ -41,6 +43,10 @@ _OURS = (
 def save_network(network: Network, folder: Path) -> None:
     """Write `config.json` and `model.safetensors` in half precision."""
     sizes = network.shape.to_dict()
+    if not network.own:
+        kept = (*_OURS, "pad_token_id", "bos_token_id", "eos_token_id")
+        save_hub_network(network, {k: sizes[k] for k in kept}, folder)
+        return
     config = {
         "architectures": ["CamembertModel"],
         "model_type": "camembert",
@@ -59,20 +65,28 @@ def save_network(network: Network, folder: Path) -> None:
 def load_network(folder: Path) -> Network:
     """Return the network of a model folder in single precision, ready to predict.
 
-    Raises `ModelError` when the weights do not fit the shape that `config.json` gives.
+    An encoder that is not CamemBERT-shaped is transformers' own, and this is told. Raises
+    `ModelError` when the weights do not fit the shape that `config.json` gives.
     """
-    config = read_shape(folder)
-    sizes = {**config, **config.get("cxnlp", {})}
+    config, file = read_config(folder), folder / "config.json"
     try:
-        shape = Shape(**{k: sizes[k] for k in Shape.__dataclass_fields__})
-        network = Network(shape)
-        state = load_file(folder / "model.safetensors")
-        ours = {own_name(k): v.float() for k, v in state.items()}
+        if why := foreign(config):
+            network = hub_network(config, config["cxnlp"], file)
+            ours = hub_state(network, load_file(folder / "model.safetensors"))
+        else:
+            sizes = {**config, **config.get("cxnlp", {})}
+            network = Network(Shape(**{k: sizes[k] for k in Shape.__dataclass_fields__}))
+            state = load_file(folder / "model.safetensors")
+            ours = {own_name(k): v.float() for k, v in state.items()}
+            ours["encoder.types.weight"] = ours["encoder.types.weight"][:1]  # all are of type 0
         network.load_state_dict(ours)
     except KeyError as error:
-        raise ModelError(f"{folder / 'config.json'}: {error} is missing") from error
+        raise ModelError(f"{file}: {error} is missing") from error
     except (SafetensorError, RuntimeError) as error:
         raise ModelError(f"{folder}: the weights do not fit config.json: {error}") from error
+    if why:
+        warnings.warn(f"{folder}: {why}: read by transformers, which is slower", RuntimeWarning,
+                      stacklevel=2)  # fmt: skip
     return network.eval()
 
 
