@@ -1,4 +1,4 @@
-"""The commands about model folders: list, verify, promote, diff.
+"""The commands about model folders: list, verify, promote, diff, reference.
 
 Comes in: what the user typed. Goes out: calls of `cxnlp.model.registry` and `cxnlp.training`,
 shown. Heavy imports happen inside the commands, so that `--help` is quick.
@@ -133,3 +133,25 @@ def models_diff(
         show.scores(found["on_gold"])
     if json_file:
         json_file.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+@models_app.command(
+    "reference",
+    epilog="Example: cxnlp models reference models/cxnlp-fr-mini data  |  "
+    "cxnlp models reference runs/adapt/model annotations/ours",
+)
+def models_reference(
+    folder: Annotated[Path, typer.Argument(help="Model folder.")],
+    texts: Annotated[
+        Path, typer.Argument(help="Folder of training data (docs/training.md), or annotations.")
+    ],
+    most: Annotated[int, typer.Option(min=1, help="How many of them, at most.")] = 5_000,
+    taxonomy: TaxonomyOption = TAXONOMY,
+) -> None:
+    """Write into a model's card what comments that it was trained on are like, for `drift`."""
+    from cxnlp.config import bundled
+    from cxnlp.model.registry import current
+    from cxnlp.training.reference import refer, texts_of
+
+    card = refer(current(bundled(folder)), texts_of(texts), taxonomy, texts.name, most)
+    typer.echo(f"{card.version}: reference from {card.reference['from']}")

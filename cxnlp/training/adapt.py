@@ -44,6 +44,7 @@ from cxnlp.training.losses import Targets, rarity_of
 from cxnlp.training.material import Material, material
 from cxnlp.training.optimise import optimise
 from cxnlp.training.recipe import device, labels_for, stars, start_at_frequency
+from cxnlp.training.reference import refer
 from cxnlp.training.targets import targets
 from cxnlp.training.transfer import carry_over
 from cxnlp.warehouse import Warehouse
@@ -94,6 +95,8 @@ def _learn(plan: Adaptation, data: Path | None, begun: _Begun, work: Path, tell:
     optimise(network, rows.windows, wanted, begun.labels, plan.schedule(), work, tell)
     dev = read_annotated(_file(plan.dev, data), data) if plan.dev else []
     _export(network.cpu().eval(), begun, plan, work / "model", segmenter, dev)
+    texts = [e.text for e in begun.annotated] + begun.plain
+    refer(work / "model", texts, plan.taxonomy, plan.name, before=begun.card.reference)
     test = _file(plan.test, data)
     command = f"cxnlp evaluate {test} --model {plan.folder / 'model'}"
     describe(plan, work / "model", test, command, chosen=False)

@@ -59,7 +59,8 @@ class Adaptation(BaseModel):
 
 
 def read_adaptation(path: Path) -> Adaptation | None:
-    """Return the configuration of a YAML file, None where it has no `start` and no `base`.
+    """Return the configuration of a YAML file, None where it has no `start` and no `base`, or where
+    it is a recipe, which has the sizes of a `network`.
 
     Raises `ConfigError` naming file and key.
     """
@@ -67,7 +68,7 @@ def read_adaptation(path: Path) -> Adaptation | None:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         return None  # `load_recipe` says what is wrong with it
-    if not isinstance(data, dict) or not {"start", "base"} & data.keys():
+    if not isinstance(data, dict) or "network" in data or not {"start", "base"} & data.keys():
         return None
     try:
         return Adaptation.model_validate(data)
