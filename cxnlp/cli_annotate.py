@@ -76,3 +76,31 @@ def annotate_import(
     known = load_taxonomy(bundled(taxonomy))
     checked = read_files(files, known)
     show.parts(added(add(output, checked, files, known.name), checked.rejects))
+
+
+@annotate_app.command(
+    "suspects",
+    epilog="Example: cxnlp annotate suspects annotations/ours --output suspects.csv",
+)
+def annotate_suspects(
+    files: Annotated[list[Path], typer.Argument(help="Annotated comments, or sets of them.")],
+    output: Annotated[Path, typer.Option(help="Where all are written: .csv or .json.")],
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of the reviews that annotations refer to.")
+    ] = None,
+    show_most: Annotated[int, typer.Option("--show", min=0, help="How many are shown.")] = 20,
+    taxonomy: TaxonomyOption = TAXONOMY,
+) -> None:
+    """Find annotations whose labels disagree with what the others teach (docs/evaluation.md)."""
+    from cxnlp import show
+    from cxnlp.annotate.sets import annotations_file
+    from cxnlp.config import bundled
+    from cxnlp.show_models import suspected
+    from cxnlp.taxonomy import load_taxonomy
+    from cxnlp.training.corpus import read_annotated
+    from cxnlp.training.suspects import suspects, write
+
+    examples = [e for file in files for e in read_annotated(annotations_file(file), data)]
+    found = suspects(examples, load_taxonomy(bundled(taxonomy)), typer.echo)
+    write(found, output)
+    show.parts(suspected(found.slice(0, show_most).to_pylist(), len(found), len(examples), output))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from cxnlp.annotate.rows import Reject
 from cxnlp.annotate.sets import Added
@@ -111,6 +112,22 @@ def _numbers(rows: list[tuple[Any, ...]], first: str, second: str) -> Table:
     for head, label, old, new in rows:
         table.add_row(head, label, *("–" if v is None else f"{v:g}" for v in (old, new)))
     return table
+
+
+def suspected(
+    rows: list[dict[str, Any]], found: int, comments: int, place: Path
+) -> Iterator[Shown]:
+    """Yield the annotations that are most probably wrong, and how many there are in all."""
+    table = Table("comment", "head", "given", "suggested", "score", "text", box=None,
+                  pad_edge=False)  # fmt: skip
+    for row in rows:
+        given, suggested = (", ".join(row[name]) or "–" for name in ("given", "suggested"))
+        text = " ".join(row["text"][:60].split())
+        table.add_row(row["comment_id"], row["head"], given, suggested, f"{row['score']:.2f}",
+                      Text(text))  # fmt: skip
+    yield f"{found:,} labellings of {comments:,} annotated comments are worth a look: {place}"
+    if rows:
+        yield table
 
 
 def added(done: Added, rejects: list[Reject]) -> Iterator[Shown]:
