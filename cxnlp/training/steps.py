@@ -26,11 +26,14 @@ def run(plan: Recipe, data: Path, step: str | None, tell: Callable[[str], None])
 
 
 def _export(plan: Recipe, data: Path, tell: Callable[[str], None]) -> None:
+    from cxnlp.training.corpus import read_reviews
     from cxnlp.training.describe import describe
+    from cxnlp.training.reference import refer
 
     folder = finetune.export(plan, data, tell)
     gold = data / "annotated_dev.jsonl"
     command = f"cxnlp evaluate {gold.name} --model {folder}"
+    refer(folder, [e.text for e in read_reviews(data)], plan.taxonomy, "reviews.jsonl.gz")
     tell(f"{describe(plan, folder, gold, command).version} is described in {folder}")
 
 
