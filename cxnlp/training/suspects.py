@@ -60,7 +60,7 @@ def suspects(
         find = one_of if head == "sentiment" else each
         instead, score = find(wanted[head] > 0.5, told[head])
         names = getattr(labels, head)
-        for row in np.flatnonzero((instead != (wanted[head] > 0.5)).any(1)):
+        for row in np.flatnonzero((instead != (wanted[head] > 0.5)).any(1)).tolist():
             rows.append({
                 "comment_id": examples[row].id, "head": head, "text": examples[row].text,
                 "given": _named(wanted[head][row] > 0.5, names),
@@ -138,7 +138,7 @@ def _told(
         held, learnt = (np.flatnonzero(fold == number), np.flatnonzero(fold != number))
         peer = Peer(labels, balanced=False)
         peer.triggers = {head: head in TRIGGERS for head in HEADS}
-        peer.fit([examples[i] for i in learnt], heard[learnt])
+        peer.fit([examples[i] for i in learnt.tolist()], heard[learnt])
         for head, values in peer.predict([texts[i] for i in held], heard[held]).items():
             found[head][held] = values
         tell(f"fold {number + 1} of {FOLDS}: {len(held):,} comments told by {len(learnt):,} others")
