@@ -180,7 +180,8 @@ class Warehouse:
             self._files.replace(f"{name}.part", name)
         except OSError as error:
             raise WarehouseError(
-                f"{self._files.where(name)}: cannot be written: {error}"
+                f"{self._files.where(name)}: cannot be written: {error}; the tables are whole; "
+                "make room or mend the disk and make it again"
             ) from error
         return self._files.where(name)
 

@@ -37,10 +37,14 @@ def _at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder with random weights and a real tokenizer, small enough to run in no time."""
+    return make_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+def make_tiny_model(folder: Path) -> Path:
+    """Write such a model to a folder and return it."""
     import torch
 
     torch.set_num_threads(1)  # for a network this small a second one only waits
-    folder = tmp_path_factory.mktemp("models") / "tiny"
     labels = labels_for(load_taxonomy(TAXONOMY), [], least=0)
     slices, pieces = labels.slices(labels.COMMENT), labels.slices(labels.PIECE)
     tokenizer = train_tokenizer(TEXTS * 3, 400)
