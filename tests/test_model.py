@@ -117,7 +117,8 @@ def tight(tiny_model: Path) -> Engine:
     network.__class__ = _Tight
     tokenizer = Tokenizer.load(tiny_model / "tokenizer.json", network.shape.max_tokens)
     card = read_card(tiny_model)
-    return Engine(network, tokenizer, card, torch.device("cpu"), torch.float32, 512)
+    cpu = torch.device("cpu")
+    return Engine(network, tokenizer, card, cpu, torch.float32, 512, "padded")
 
 
 # --- windows ------------------------------------------------------------------------------------

@@ -16,8 +16,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from cxnlp.errors import ModelError
 from cxnlp.model.card import Card, Labels, read_card
 from cxnlp.model.network import Network
+from cxnlp.model.on_cpu import OnCpu, native_bfloat16
 from cxnlp.model.packed import varlen_runs
 from cxnlp.model.padded import Padded
 from cxnlp.model.runner import Runner
@@ -25,7 +27,8 @@ from cxnlp.model.tokens import Tokenizer, Tokens
 from cxnlp.model.weights import device_for, load_network
 
 Floats = npt.NDArray[np.float32]
-Layout = Literal["auto", "padded", "varlen", "bins"]
+Layout = Literal["auto", "padded", "alike", "varlen", "bins"]
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 _PRESENT = ("intents", "touchpoints", "levers")  # true of a comment if true of one window
 
 
@@ -54,16 +57,20 @@ class Engine:
         self.card, self._tokenizer, self._device = card, tokenizer, device
         self.way = way = _laid_out(way, network, precision, device)
         given = (network, device, precision, max_batch_tokens)
-        self._runner = Padded(*given) if way == "padded" else Runner(*given, way)
+        self._runner = (
+            Padded(*given) if way == "padded"
+            else OnCpu(network, precision, max_batch_tokens) if way == "alike"
+            else Runner(*given, way)
+        )  # fmt: skip
 
     @classmethod
     def load(
         cls, folder: str | Path, device: str = "auto", precision: str = "auto",
         max_batch_tokens: int = 16384, way: Layout = "auto",
     ) -> "Engine":  # fmt: skip
-        """Return the engine of a model folder; `auto` is bfloat16 on a GPU, float32 elsewhere.
+        """Return the engine of a model folder; `auto` is bfloat16 where the device has it.
 
-        `way` is how batches are laid out (`docs/engine.md`); `auto` has no padding on a GPU. Raises
+        `way` is how batches are laid out (`docs/engine.md`); `auto` has no padding. Raises
         `ModelError` for a folder that is incomplete, altered or of another shape.
         """
         folder = Path(folder)
@@ -72,8 +79,13 @@ class Engine:
         network = load_network(folder)
         tokenizer = Tokenizer.load(folder / "tokenizer.json", network.shape.max_tokens)
         if precision == "auto":
-            precision = "bfloat16" if where.type == "cuda" else "float32"
-        kind = {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
+            fast = where.type == "cuda" or (network.own and native_bfloat16())
+            precision = "bfloat16" if fast else "float32"
+        if precision not in PRECISIONS:
+            raise ModelError(
+                f"inference.precision is {precision!r}; expected auto, {' or '.join(PRECISIONS)}"
+            )
+        kind = PRECISIONS[precision]
         return cls(network, tokenizer, card, where, kind, max_batch_tokens, way)
 
     def predict(
@@ -131,10 +143,12 @@ class Engine:
 
 def _laid_out(
     way: Layout, network: Network, precision: torch.dtype, device: torch.device
-) -> Literal["padded", "varlen", "bins"]:
-    """Return how batches are laid out: without padding on a GPU, if the encoder is our own."""
-    if not network.own or way == "padded" or (way == "auto" and device.type == "cpu"):
+) -> Literal["padded", "alike", "varlen", "bins"]:
+    """Return how batches are laid out: without padding, if the encoder is our own."""
+    if not network.own or way == "padded":
         return "padded"
+    if device.type == "cpu" and way in ("auto", "alike"):
+        return "alike"
     head = network.shape.hidden_size // network.shape.num_attention_heads
     return "varlen" if way != "bins" and varlen_runs(head, precision, device) else "bins"
 

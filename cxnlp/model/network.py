@@ -130,13 +130,26 @@ class Network(nn.Module):
         is the row a piece lies in. `cues` [pieces, cues] counts the trigger hits of each piece.
         In training the encoder may be `shown` other ids, some of them masked.
         """
-        rows, pieces = ids.shape[0], piece_window.shape[0]
         hidden = self.encoder(ids if shown is None else shown, shift)
         wide = self.wide(ngrams(ids, self.shape.wide_buckets)).sum(2)
         inside = token_piece >= 0
-        owner = torch.where(inside, torch.arange(rows, device=ids.device)[:, None], -1)
-        comment_mean, comment_max, comment_wide = _pool(hidden, wide, owner[inside], inside, rows)
-        piece_mean, piece_max, piece_wide = _pool(hidden, wide, token_piece[inside], inside, pieces)
+        window = torch.arange(len(ids), device=ids.device)[:, None].expand_as(ids)[inside]
+        states = hidden[inside], wide[inside]
+        owners = window, token_piece[inside], piece_window
+        return *self.answers(states, owners, cues, len(ids)), hidden
+
+    def answers(
+        self, states: tuple[Tensor, Tensor], owners: tuple[Tensor, Tensor, Tensor], cues: Tensor,
+        rows: int,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        """Return comment logits [rows] and piece logits of what the encoder made of tokens.
+
+        `states` are deep [tokens, hidden_size] and wide [tokens, wide_size]; `owners` are the
+        window and the piece of each token, and the window of each piece.
+        """
+        window, token_piece, piece_window = owners
+        comment_mean, comment_max, comment_wide = _pool(*states, window, rows)
+        piece_mean, piece_max, piece_wide = _pool(*states, token_piece, len(piece_window))
         heard = cues.clamp(max=1)
         comment_cues = heard.new_zeros(rows, cues.shape[1]).index_add(0, piece_window, heard)
         deep = torch.cat([comment_mean, comment_max], 1)
@@ -145,7 +158,7 @@ class Network(nn.Module):
         deep = torch.cat([piece_mean, piece_max, comment_mean[piece_window]], 1)
         wides = torch.cat([piece_wide, comment_wide[piece_window]], 1)
         piece = self.piece_heads(self._head(self.piece_hidden(deep), wides, heard))
-        return self._lifted(comment, piece, piece_window), piece, hidden
+        return self._lifted(comment, piece, piece_window), piece
 
     def _lifted(self, comment: Tensor, piece: Tensor, piece_window: Tensor) -> Tensor:
         shared = self.shape.shared_outputs
@@ -195,11 +208,8 @@ def hashed(ids: Tensor, before: Tensor, before2: Tensor, buckets: int) -> Tensor
     return torch.stack([ids, two, three], -1) % buckets
 
 
-def _pool(
-    hidden: Tensor, wide: Tensor, owner: Tensor, inside: Tensor, rows: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean and maximum of `hidden` and mean of `wide` over the tokens of each owner."""
-    deep, broad = hidden[inside], wide[inside]
+def _pool(deep: Tensor, broad: Tensor, owner: Tensor, rows: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean and maximum of `deep` and mean of `broad` over the tokens of each owner."""
     count = deep.new_zeros(rows).index_add(0, owner, deep.new_ones(len(owner))).clamp(min=1)
     mean = deep.new_zeros(rows, deep.shape[1]).index_add(0, owner, deep) / count[:, None]
     wide_mean = broad.new_zeros(rows, broad.shape[1]).index_add(0, owner, broad) / count[:, None]
