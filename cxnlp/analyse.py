@@ -27,6 +27,7 @@ from cxnlp.model import registry
 from cxnlp.model.card import Card
 from cxnlp.model.engine import Engine, Floats, Scores
 from cxnlp.model.tokens import Tokens
+from cxnlp.names import Names, load_names
 from cxnlp.segment import Segmented, Segmenter
 from cxnlp.taxonomy import Taxonomy, load_taxonomy
 from cxnlp.told import TOLD, apart, together
@@ -85,7 +86,7 @@ class Analyzer:
 
     def __init__(
         self, engine: Engine, taxonomy: Taxonomy, keep: tuple[str, ...] = ("fr",),
-        mask: tuple[str, ...] = clean.KINDS,
+        mask: tuple[str, ...] = clean.KINDS, names: Names | None = None,
     ):  # fmt: skip
         if engine.card.cleaning != clean.VERSION:
             raise ModelError(
@@ -93,7 +94,7 @@ class Analyzer:
                 f"{engine.card.cleaning}, this is cleaning {clean.VERSION}: use a newer model"
             )
         self.taxonomy, self._engine, self._keep, self._mask = taxonomy, engine, keep, mask
-        self._segmenter = Segmenter(taxonomy)
+        self._segmenter, self._names = Segmenter(taxonomy), names
         number = {f"{kind}:{name}": i for i, (kind, name) in enumerate(self._segmenter.labels)}
         self._cues = [number.get(cue, -1) for cue in engine.card.labels.cues]
 
@@ -101,13 +102,14 @@ class Analyzer:
     def load(
         cls, model: str | Path = MODEL, taxonomy: str | Path = TAXONOMY, *,
         inference: Inference | None = None, keep: tuple[str, ...] = ("fr",),
-        mask: tuple[str, ...] = clean.KINDS,
+        mask: tuple[str, ...] = clean.KINDS, names: str | None = None,
     ) -> "Analyzer":  # fmt: skip
         """Return an analyzer of a model folder; raises `ModelError` or `TaxonomyError`."""
         how = inference or Inference()
         place = registry.current(bundled(model))
         engine = Engine.load(place, how.device, how.precision, how.max_batch_tokens)
-        analyzer = cls(engine, load_taxonomy(bundled(taxonomy)), keep, mask)
+        hiding = load_names(names) if names else None
+        analyzer = cls(engine, load_taxonomy(bundled(taxonomy)), keep, mask, hiding)
         give_back()  # what loading left
         return analyzer
 
@@ -126,6 +128,7 @@ class Analyzer:
             METHOD, clean.VERSION, self.model_version, self._engine.card.decisions,
             self.taxonomy.name, self._keep, self._mask,
         ]  # fmt: skip
+        parts += [self._names.version] if self._names else []
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
     def analyze(self, texts: Sequence[str]) -> Analysis:
@@ -144,6 +147,7 @@ class Analyzer:
 
         A text of which `memory` knows the labels is not read again; the answers are the same.
         """
+        raw = self._names.hide(raw, self._mask) if self._names else raw
         cleaned = clean.clean(raw["text"], self._keep, self._mask)
         kept = np.flatnonzero(cleaned.set_aside.is_null().to_numpy(zero_copy_only=False))
         codes = cleaned.digests.take(pa.array(kept)).dictionary_encode()

@@ -31,7 +31,7 @@ _DAY: Final = 86_400_000_000
 _ROUNDS: Final = 16
 _NO_LETTER: Final = bytes(code for code in range(128) if not chr(code).isalnum())
 _LETTER_BEYOND: Final = re.compile(r"[^\W\x00-\x7f]")
-_MARK: Final = re.compile(r"\[(?:lien|compte|email|telephone|iban|carte|nir)\]")
+_MARK: Final = re.compile(r"\[(?:lien|compte|email|telephone|iban|carte|nir|nom)\]")
 _SMILEY: Final = re.compile(r"[:;]['’]?-?[()\[\]/\\@*]|\( ?[:;]|-_-|\*_\*")
 
 VERSION: Final = "1"  # of the cleaning; a model card names the one it was trained with

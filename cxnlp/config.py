@@ -48,12 +48,16 @@ class Language(Section):
 
 
 class Privacy(Section):
-    """Pseudonyms and masks. Without `author_key_env` a key is made and kept in the warehouse."""
+    """Pseudonyms and masks. Without `author_key_env` a key is made and kept in the warehouse.
+
+    `names_model` is a spaCy model, folder or package, that finds names of people in texts.
+    """
 
     author_key_env: str | None = None
     mask: tuple[Literal["email", "telephone", "iban", "carte", "nir"], ...] = (
         "email", "telephone", "iban", "carte", "nir",
     )  # fmt: skip
+    names_model: str | None = None
 
 
 class Retention(Section):

@@ -7,6 +7,8 @@ under this model, taxonomy and settings), never remembered. The flow of `pipelin
 """
 
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -22,6 +24,7 @@ from cxnlp.ingest import FileRead, find_files, read_file
 from cxnlp.ingest.fetch import fetch
 from cxnlp.invariants import check
 from cxnlp.metrics import measure as work_out
+from cxnlp.names import load_names
 from cxnlp.notify import tell_alerts
 from cxnlp.parts import Part
 from cxnlp.pseudonyms import author_key
@@ -36,10 +39,13 @@ __all__ = [
 
 
 def load_analyzer(settings: Settings) -> Analyzer:
-    """Return the analyzer that the settings name."""
+    """Return the analyzer that the settings name; workers of Ray, not it, use the GPUs."""
+    on_ray = settings.execution.engine == "ray"
+    inference = settings.inference.model_copy(update={"device": "cpu"} if on_ray else {})
     return Analyzer.load(
-        settings.model, settings.taxonomy, inference=settings.inference,
+        settings.model, settings.taxonomy, inference=inference,
         keep=settings.language.keep, mask=settings.privacy.mask,
+        names=settings.privacy.names_model,
     )  # fmt: skip
 
 
@@ -53,7 +59,7 @@ def ingest(night: Night, source: Source) -> Ingested:
         reads = _new_files(night, source, files, key, next_one)
     else:
         reads = fetch(
-            source, night.warehouse, read_forgotten(night.warehouse).strike, author_key=key,
+            source, night.warehouse, _struck(night), author_key=key,
             mask=night.settings.privacy.mask, run_id=night.run_id, sequence=next_one,
             now=night.started, tell=night.tell,
         )  # fmt: skip
@@ -73,8 +79,7 @@ def _new_files(
         (row["source"], row["file"]): (row["digest"], row["mapping"])  # as it was read last
         for row in files.select(["source", "file", "digest", "mapping"]).to_pylist()
     }
-    forgotten = read_forgotten(night.warehouse)
-    reads: list[FileRead] = []
+    strike, reads = _struck(night), list[FileRead]()
     for found in find_files(source):
         if known.get((source.name, found.name)) == (found.digest, source.digest):
             continue
@@ -83,8 +88,20 @@ def _new_files(
             found, source, author_key=key, mask=night.settings.privacy.mask,
             run_id=night.run_id, sequence=next_one + len(reads),
         )  # fmt: skip
-        reads.append(forgotten.strike(read))
+        reads.append(strike(read))
     return reads
+
+
+def _struck(night: Night) -> Callable[[FileRead], FileRead]:
+    """Return what takes names out of rejects, if settings ask for it, and the forgotten out of all.
+
+    Names in comments are hidden when these are analysed: `raw/` keeps texts as given.
+    """
+    forgotten, model = read_forgotten(night.warehouse), night.settings.privacy.names_model
+    if not model:
+        return forgotten.strike
+    names = load_names(model)
+    return lambda read: forgotten.strike(replace(read, rejects=names.hide(read.rejects)))
 
 
 def _publish_files(night: Night, source: Source, files: pa.Table, reads: list[FileRead]) -> None:

@@ -32,6 +32,7 @@ from cxnlp.freed import give_back
 from cxnlp.model import registry
 from cxnlp.model.engine import Engine, Floats, Scores
 from cxnlp.model.tokens import Tokens
+from cxnlp.names import load_names
 from cxnlp.taxonomy import load_taxonomy
 
 Known = tuple[pa.Array, pa.Table]  # digests of texts, and what is told of each
@@ -179,7 +180,9 @@ class _Reader:
             taxonomy = load_taxonomy(folder / TAXONOMY)
         engine = _Asking(engine, device) if device else engine
         keep, mask = settings.language.keep, settings.privacy.mask
-        self._analyzer = Analyzer(engine, taxonomy, keep, mask)
+        hidden = settings.privacy.names_model
+        names = load_names(hidden) if hidden else None
+        self._analyzer = Analyzer(engine, taxonomy, keep, mask, names)
 
     def about(self) -> tuple[str, str]:
         """Return where it is, and its `Analyzer.key`."""
@@ -217,7 +220,11 @@ class _Asking:
         self._device, self._get = device, _ray().get
 
     def scores(self, tokens: Tokens, texts: int, cues: Floats) -> Scores:
-        return cast("Scores", self._get(self._device.scores.remote(tokens, texts, cues)))
+        return self.begin(tokens, texts, cues)()
+
+    def begin(self, tokens: Tokens, texts: int, cues: Floats) -> Callable[[], Scores]:
+        asked = self._device.scores.remote(tokens, texts, cues)
+        return lambda: cast("Scores", self._get(asked))
 
 
 class _Sent:

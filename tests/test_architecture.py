@@ -22,7 +22,7 @@ DOORS = {
     "transformers": ("cxnlp/model/", "cxnlp/training/"),
     "tokenizers": ("cxnlp/model/", "cxnlp/training/"),
     "safetensors": ("cxnlp/model/", "cxnlp/training/"),
-    "spacy": ("cxnlp/segment.py",),
+    "spacy": ("cxnlp/segment.py", "cxnlp/names.py"),
     "prefect": ("pipelines/",),
     "duckdb": ("cxnlp/metrics/",),
     "jinja2": ("cxnlp/report/",),
@@ -36,9 +36,9 @@ HEAVY = ("torch", "transformers", "spacy", "prefect", "duckdb", "pandas", "sklea
          "jinja2", "openpyxl", "ray")  # fmt: skip
 # Each row may import from its own and from those above it.
 LAYERS = (
-    {"errors", "version", "freed"},
+    {"errors", "version", "freed", "devices"},
     {"schema", "config", "config_sources", "taxonomy", "words"},
-    {"repair", "masks", "language", "clean", "clauses", "segment", "model"},
+    {"repair", "masks", "language", "clean", "names", "clauses", "segment", "model"},
     {"excerpts", "told", "fuse", "analyse"},
     {"ingest", "storage", "journal", "parts", "views", "warehouse", "cache", "invariants",
      "metrics", "report", "annotate", "training"},
