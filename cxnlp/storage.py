@@ -144,8 +144,8 @@ class LocalFiles:
 class ObjectFiles:
     """Objects of an fsspec file system: a put of a whole object is the atomic step.
 
-    The lock is an object too: looked for, then put, so that two runs that start in the same
-    instant are not kept apart, and one that was killed leaves it behind.
+    The lock is an object too, put only where there is none, as far as the store knows how (S3
+    does, with `If-None-Match`); a run that was killed leaves it behind.
     """
 
     def __init__(self, url: str, system: Any, path: str) -> None:
@@ -201,10 +201,13 @@ class ObjectFiles:
     @contextmanager
     def lock(self, holder: str) -> Iterator[None]:
         """Hold the warehouse as far as an object store can."""
-        if self.exists(LOCK):
-            raise _busy(self, f"if it was killed, delete {self.where(LOCK)}")
+        try:
+            if self.exists(LOCK):
+                raise FileExistsError
+            self._system.pipe_file(self._at(LOCK), b"", mode="create")
+        except FileExistsError:
+            raise _busy(self, f"if it was killed, delete {self.where(LOCK)}") from None
         self.write(HOLDER, _holder(holder).encode())
-        self.write(LOCK, b"")
         try:
             yield
         finally:
