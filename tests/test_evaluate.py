@@ -253,7 +253,14 @@ def test_the_files_hold_what_was_found(found: dict[str, Any]) -> None:
     assert json.loads((folder / "scores.json").read_text("utf-8")) == told
     assert pq.read_table(folder / "flips.parquet").num_rows == 0
     columns = pq.read_table(folder / "mistakes.parquet").column_names
-    assert columns == ["comment_id", "head", "label", "gold", "found"]
+    assert columns == ["comment_id", "head", "label", "gold", "found", "text"]
+
+
+def test_a_mistake_has_the_text_it_is_in(found: dict[str, Any], gold: Path) -> None:
+    rows = pq.read_table(found["folder"] / "mistakes.parquet").to_pylist()
+    texts = {e.id: e.text for e in read_annotated(gold)}
+    assert rows
+    assert [row["text"] for row in rows] == [texts[row["comment_id"]] for row in rows]
 
 
 def test_a_person_sees_every_part(found: dict[str, Any]) -> None:

@@ -41,7 +41,7 @@ def evaluate(
     """Return the scores of an analyzer on a gold file; raises `UsageError` if it is not one.
 
     `against` adds the differences to another model, `by` the scores of slices. `output` gets
-    `scores.json`, `mistakes.parquet` and, with `against`, `flips.parquet`.
+    `scores.json`, `mistakes.parquet` and, with `against`, `flips.parquet`, both with the texts.
     """
     examples = read_annotated(gold)
     if not examples:
@@ -66,7 +66,8 @@ def evaluate(
         tables["flips"] = changes.flips(other, some)
         found["against"]["flips"] = changes.counted(tables["flips"])
     if output:
-        _write(output, found, tables)
+        texts = {e.id: e.text for e in examples}
+        _write(output, found, {name: _with_texts(some, texts) for name, some in tables.items()})
     return found
 
 
@@ -152,6 +153,12 @@ def _differ(values: Doubles) -> dict[str, Any]:
 
 def _rounded(values: Doubles) -> list[float]:
     return [round(v, 4) for v in interval(values)]
+
+
+def _with_texts(changed: pa.Table, texts: dict[str, str]) -> pa.Table:
+    """Return the table with the text of each comment, to be read."""
+    column = [texts[i] for i in changed["comment_id"].to_pylist()]
+    return changed.append_column("text", pa.array(column, pa.string()))
 
 
 def _write(output: Path, found: dict[str, Any], tables: dict[str, pa.Table]) -> None:
