@@ -426,3 +426,11 @@ def test_a_report_that_cannot_be_written_loses_no_table(demo: Path, analyzer: An
         night.run(tonight, analyzer)
     assert tonight.warehouse.read(schema.RUNS).num_rows == 1
     assert pa.compute.sum(tonight.warehouse.read(schema.TOUCHPOINT_SCORES)["n"]).as_py() > 0
+
+
+def test_pictures_in_notebooks_have_the_colours_of_the_report() -> None:
+    folder = Path("cxnlp/report")
+    css = (folder / "style.css").read_text("utf-8")
+    cycle = re.findall(r'"([0-9a-f]{6})"', (folder / "house.mplstyle").read_text("utf-8"))
+    names = ("accent", "neg", "pos", "neu", "mix")
+    assert [f"#{c}" for c in cycle] == [css.split(f"--{n}: ")[1].split(";")[0] for n in names]
