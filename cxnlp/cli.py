@@ -125,17 +125,20 @@ def analyze(
         raise UsageError("say where the tables go with --output DIR")
     from cxnlp import show
     from cxnlp.analyse import Analyzer
-    from cxnlp.onefile import analyse_file
+    from cxnlp.model.weights import devices_for
+    from cxnlp.onefile import analyse_file, side_by_side
 
     how = _inference(device)
     if source is None or output is None:
         analyzer = Analyzer.load(model, taxonomy, inference=how)
         show.comment(analyzer.analyze([str(text)]))
         return
+    devices = devices_for(device)
     with _telling() as tell:
         counts = analyse_file(
             source, output, lambda: Analyzer.load(model, taxonomy, inference=how),
             text_column=text, id_column=id_column, tell=tell,
+            read=side_by_side(devices, model, taxonomy, how) if len(devices) > 1 else None,
         )  # fmt: skip
     show.one_file(output, counts)
 

@@ -8,8 +8,9 @@ written shard by shard, so that memory holds the file as read and one shard.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,8 +18,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cxnlp import schema
-from cxnlp.analyse import Analyzer
+from cxnlp.analyse import Analysis, Analyzer
 from cxnlp.clean import KINDS, duplicates
+from cxnlp.config import Inference
+from cxnlp.devices import over
 from cxnlp.errors import UsageError, WarehouseError
 from cxnlp.freed import give_back
 from cxnlp.ingest import find_files, read_file, recognise
@@ -34,11 +37,13 @@ _SHOWN = {"comments": ["comment_id", "set_aside"], "mentions": ["mention_id", "c
 def analyse_file(
     source: Path, output: Path, load: Callable[[], Analyzer], *, text_column: str | None = None,
     id_column: str | None = None, tell: Callable[[str], None] = lambda _: None,
+    read: Callable[[Iterable[pa.Table]], Iterator[Analysis]] | None = None,
 ) -> dict[str, pa.Table]:  # fmt: skip
     """Write the three tables into `output`; return by name the rejects, of the others the ids.
 
     Beside the ids of comments stands why they were set aside. `load` is called once the file has
-    been read, so that a wrong path costs no time.
+    been read, so that a wrong path costs no time; with `read`, which makes something of each
+    shard in turn, it is not called.
     """
     if not source.is_file():
         raise UsageError(f"{source}: no such file")
@@ -48,16 +53,18 @@ def analyse_file(
     (found,) = find_files(settings)
     key = os.environ.get(KEY, "").encode() or None
     tell(f"reading {source}")
-    read = read_file(found, settings, author_key=key, mask=KINDS, run_id="", sequence=1)
-    raw = _with_own_ids(read.comments)
+    file = read_file(found, settings, author_key=key, mask=KINDS, run_id="", sequence=1)
+    raw = _with_own_ids(file.comments)
     tell("loading the model")
-    analyzer = load()
+    if read is None:
+        analyzer = load()
+        read = partial(map, partial(analyzer.analyse, run_id=""))
     try:
         output.mkdir(parents=True, exist_ok=True)
-        keys = _label(raw, analyzer, output, tell)
+        keys = _label(raw, read, output, tell)
         shown = _finish(output, duplicates(keys))
         with _writer(output / ".rejects.part", schema.REJECTS) as writer:
-            writer.write_table(read.rejects)
+            writer.write_table(file.rejects)
         for table in _TABLES:
             (output / f".{table.name}.part").replace(output / f"{table.name}.parquet")
     except OSError as error:
@@ -65,12 +72,28 @@ def analyse_file(
     finally:
         for path in (output / f".{t.name}.{kind}" for t in _TABLES for kind in ("shards", "part")):
             path.unlink(missing_ok=True)
-    return shown | {"rejects": read.rejects}
+    return shown | {"rejects": file.rejects}
+
+
+def side_by_side(
+    devices: Sequence[str], model: str | Path, taxonomy: str | Path, how: Inference
+) -> Callable[[Iterable[pa.Table]], Iterator[Analysis]]:
+    """Return a `read` for `analyse_file` that has a process for each device."""
+    return partial(over, devices, partial(_on_device, model, taxonomy, how))
+
+
+def _on_device(
+    model: str | Path, taxonomy: str | Path, how: Inference, device: str
+) -> Callable[[pa.Table], Analysis]:
+    here = how.model_copy(update={"device": device})
+    analyzer = Analyzer.load(model, taxonomy, inference=here)
+    return partial(analyzer.analyse, run_id="")
 
 
 def _label(
-    raw: pa.Table, analyzer: Analyzer, output: Path, tell: Callable[[str], None]
-) -> pa.Table:
+    raw: pa.Table, read: Callable[[Iterable[pa.Table]], Iterator[Analysis]], output: Path,
+    tell: Callable[[str], None],
+) -> pa.Table:  # fmt: skip
     """Write what is made of each shard, a row group each, and return the keys of all comments."""
     keys = []
     with ExitStack() as stack:
@@ -78,8 +101,8 @@ def _label(
             stack.enter_context(_writer(output / f".{table.name}.shards", table))
             for table in _TABLES[:2]
         )
-        for start in range(0, max(raw.num_rows, 1), SHARD):
-            made = analyzer.analyse(raw.slice(start, SHARD), run_id="")
+        starts = range(0, max(raw.num_rows, 1), SHARD)
+        for start, made in zip(starts, read(raw.slice(s, SHARD) for s in starts), strict=True):
             comments.write_table(made.comments, row_group_size=SHARD)
             mentions.write_table(made.mentions, row_group_size=max(made.mentions.num_rows, 1))
             keys.append(made.comments.select(_KEYS))

@@ -124,3 +124,9 @@ def device_for(name: str) -> torch.device:
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise ModelError(f"inference.device is {name!r}, but torch sees no GPU; use auto or cpu")
     return torch.device(name)
+
+
+def devices_for(name: str) -> list[str]:
+    """Return the devices that work side by side: with `auto`, every GPU there is."""
+    count = torch.cuda.device_count() if name == "auto" else 0
+    return [f"cuda:{i}" for i in range(count)] if count > 1 else [name]
