@@ -48,7 +48,7 @@ def main() -> None:
         peer.fit(some, _heard(some, segmenter, labels))
         found = peer.predict([e.text for e in dev], heard_dev)
         rows.append({"annotations": len(some), **{
-            head: _crossed(head, found[head], wanted[head], fold) for head in HEADS
+            head: crossed(head, found[head], wanted[head], fold) for head in HEADS
         }})  # fmt: skip
     table = Table("annotations", *(f"{head} micro / macro" for head in HEADS))
     for row in rows:
@@ -58,7 +58,7 @@ def main() -> None:
     print(json.dumps({"date": time.strftime("%Y-%m-%d"), "dev": len(dev), "curve": rows}))
 
 
-def _crossed(
+def crossed(
     head: str, found: np.ndarray, wanted: np.ndarray, fold: np.ndarray
 ) -> tuple[float, float]:
     """Return micro-F1 (accuracy for sentiment) and macro-F1 over the labels that dev has."""
