@@ -9,7 +9,9 @@ what is kept of a refused row, here, because only here is it known where they st
 """
 
 import io
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any, Final
@@ -28,8 +30,10 @@ from cxnlp.ingest.separated import Separated, Span, read_separated
 UNZIPPED_LIMIT: Final = 1 << 30
 RATIO_LIMIT: Final = 200
 _SMALL_MEMBER: Final = 10_000_000
+_STEP: Final = 1 << 20  # bytes that are unpacked at a time
 _UNREADABLE: Final = (
-    CalamineError, pa.ArrowException, OSError, UnicodeDecodeError, zipfile.BadZipFile,
+    CalamineError, pa.ArrowException, OSError, UnicodeDecodeError, zipfile.BadZipFile, zlib.error,
+    struct.error,
 )  # fmt: skip
 
 
@@ -98,7 +102,8 @@ def _read_xlsx(data: bytes, sheet: str | None) -> Records:
     swollen = any(
         m.file_size > _SMALL_MEMBER and m.file_size > RATIO_LIMIT * m.compress_size for m in members
     )
-    if swollen or sum(m.file_size for m in members) > UNZIPPED_LIMIT:
+    too_much = sum(m.file_size for m in members) > UNZIPPED_LIMIT
+    if swollen or too_much or any(_unpacks_to_more(data, m) for m in members):
         raise SourceError(
             "the workbook would unpack to far more than it should; it is not opened. "
             "If it is sound, export it as CSV"
@@ -114,6 +119,21 @@ def _read_xlsx(data: bytes, sheet: str | None) -> Records:
         raise SourceError(f"sheet {page.name!r} is empty; name another with `sheet:`")
     names = [str(cell).strip("\ufeff\xa0 \t\r\n") for cell in rows[0]]
     return Records("xlsx", names, rows[1:], list(range(1, len(rows))), [])
+
+
+def _unpacks_to_more(data: bytes, member: zipfile.ZipInfo) -> bool:
+    """Whether a member of an archive unpacks to more than the archive says."""
+    at = member.header_offset + 30 + sum(struct.unpack_from("<HH", data, member.header_offset + 26))
+    packed, size = data[at : at + member.compress_size], 0
+    if member.compress_type == zipfile.ZIP_STORED:
+        return len(packed) > member.file_size
+    if member.compress_type != zipfile.ZIP_DEFLATED:
+        return True  # no workbook is packed otherwise
+    unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
+    while packed and not unpacker.eof and size <= member.file_size:
+        size += len(unpacker.decompress(packed, _STEP))
+        packed = unpacker.unconsumed_tail
+    return size > member.file_size
 
 
 def _read_parquet(data: bytes) -> Records:
