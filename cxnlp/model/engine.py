@@ -18,6 +18,7 @@ import torch
 
 from cxnlp.errors import ModelError
 from cxnlp.model.card import Card, Labels, read_card
+from cxnlp.model.layout import ranges
 from cxnlp.model.network import Network
 from cxnlp.model.on_cpu import OnCpu, native_bfloat16
 from cxnlp.model.packed import varlen_runs
@@ -162,14 +163,21 @@ def _gather(
     probabilities = _softmax(logits) if one_of else 1 / (1 + np.exp(-logits))
     found = np.zeros((rows, logits.shape[1]), np.float32)
     first = np.flatnonzero(np.diff(owner, prepend=-1))  # `owner` rises
-    if not len(first):
+    found[owner[first]] = probabilities[first]
+    counts = np.diff(first, append=len(owner))
+    several = counts > 1
+    if not several.any():
         return found
+    many = ranges(first[several], counts[several])  # few: most texts have one window
+    starts = np.cumsum(counts[several]) - counts[several]
+    rows_of, some = owner[many], probabilities[many]
     if head in _PRESENT:
-        found[owner[first]] = np.maximum.reduceat(probabilities, first)
+        found[rows_of[starts]] = np.maximum.reduceat(some, starts)
         return found
     weights = np.maximum(lengths, 1).astype(np.float32)
     total = np.bincount(owner, weights, rows).astype(np.float32)
-    found[owner[first]] = np.add.reduceat(probabilities * (weights / total[owner])[:, None], first)
+    shares = (weights[many] / total[rows_of])[:, None]
+    found[rows_of[starts]] = np.add.reduceat(some * shares, starts)
     return found
 
 

@@ -131,7 +131,7 @@ class _Gpu:
         shape, done = self._network.shape, _event()
         order: tuple[list[Ints], list[Ints]] = ([], [])
         with torch.cuda.device(self._device), torch.cuda.stream(self._compute):
-            there = [torch.from_numpy(x).to(self._device) for x in _nothing(tokens, shape)]
+            there = [torch.empty(x.shape, device=self._device) for x in _nothing(tokens, shape)]
             filled = [0, 0]
             for number, (batch, heard) in enumerate(batches):
                 found = self._queued(number, batch, heard, limits)

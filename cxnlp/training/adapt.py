@@ -174,6 +174,8 @@ def _labels(plan: Adaptation, card: Card, taxonomy: Taxonomy, annotated: list[Ex
 def _network(begun: _Begun, plan: Adaptation) -> Network:
     """Return the network of the start with an output for every label, old ones as they were."""
     old = load_network(begun.folder)
+    if not old.own:
+        raise ConfigError(f"start: {begun.folder} has an encoder that only predicts; name another")
     comment, piece = (begun.labels.slices(h) for h in (Labels.COMMENT, Labels.PIECE))
     torch.manual_seed(plan.seed)
     network = Network(Shape(**{
