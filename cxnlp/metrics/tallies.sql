@@ -50,7 +50,7 @@ counted AS (
     FROM analysed
     GROUP BY ALL
     UNION ALL
-    SELECT source, month, 'certitude', '', sum(confidence::DOUBLE::DECIMAL(18, 9))
+    SELECT source, month, 'certitude', 'somme', sum(confidence::DOUBLE::DECIMAL(18, 9))
     FROM analysed
     GROUP BY ALL
     UNION ALL
