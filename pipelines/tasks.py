@@ -16,6 +16,7 @@ from cxnlp import night, schema
 from cxnlp.analyse import Analyzer
 from cxnlp.config import Source
 from cxnlp.errors import CxnlpError
+from pipelines.gpus import one_at_a_time
 
 _SHOWN = 20
 
@@ -48,7 +49,8 @@ def _of_days() -> str:
 @task(task_run_name=_of_days, cache_policy=NO_CACHE, persist_result=False)
 def analyse(tonight: night.Night, analyzer: Analyzer) -> night.Analysed:
     """Label the comments that have no labels yet."""
-    done = night.analyse(tonight, analyzer)
+    with one_at_a_time(tonight.settings):
+        done = night.analyse(tonight, analyzer)
     get_run_logger().info("%s", done)
     return done
 
