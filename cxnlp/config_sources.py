@@ -91,7 +91,7 @@ class Rest(Section):
     """
 
     url: str
-    params: dict[str, str | int] = {}
+    params: dict[str, str] = {}
     headers: dict[str, str] = {}
     oauth: OAuth | None = None
     pages: Pages | None = None
@@ -102,9 +102,20 @@ class Rest(Section):
     pause: float = Field(0, ge=0)
     max_pages: int = Field(10_000, ge=1)
 
+    @field_validator("params", mode="before")
+    @classmethod
+    def _as_written(cls, params: Any) -> Any:
+        """Take 50 and true as they are written in an address."""
+        if not isinstance(params, dict):
+            return params
+        return {
+            name: json.dumps(value) if isinstance(value, bool | int | float) else value
+            for name, value in params.items()
+        }
+
     @model_validator(mode="after")
     def _without_secrets(self) -> "Rest":
-        given = {**self.headers, **{name: str(value) for name, value in self.params.items()}}
+        given = {**self.headers, **self.params}
         secret = bool(self.oauth) or any(VARIABLE.search(value) for value in given.values())
         _check_address(self.url, secret)
         _refuse_literals(given)

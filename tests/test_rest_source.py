@@ -3,6 +3,8 @@
 import gzip
 import json
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
@@ -318,6 +320,14 @@ def test_a_fetch_of_many_records_is_several_files_of_one_publication(
     assert (done.files, done.comments) == (3, 10)
     assert [row["sequence"] for row in place.read(schema.FILES)] == [1, 2, 3]
     assert place.ingest().files == 0
+
+
+def test_numbers_and_truths_are_asked_for_as_they_are_written(place: Place) -> None:
+    place.rest["params"] = {"limit": 40, "local": True, "lang": "fr"}
+    place.service.answer = by_number([])
+    place.ingest()
+    (asked,) = place.service.asked
+    assert asked.params == {"limit": "40", "local": "true", "lang": "fr", "page": "1"}
 
 
 # --- from where ---------------------------------------------------------------------------------
@@ -689,3 +699,31 @@ def test_a_second_night_changes_nothing(place: Place, tiny_model: Path) -> None:
     assert (first["comments_written"], second["comments_written"]) == (7, 0)
     assert tables[0] == tables[1]
     assert [row["rows"] for row in place.read(schema.FILES)] == [7]
+
+
+@pytest.mark.slow
+def test_prefect_keeps_no_token(
+    place: Place, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two runs, one refused by the service, with all logs of all libraries sent to the server."""
+    home = place.folder / "prefect"
+    for name, value in (("ESSAI_JETON", TOKEN), ("PREFECT_HOME", str(home)),
+                        ("PREFECT_LOGGING_LEVEL", "DEBUG"),
+                        ("PREFECT_LOGGING_ROOT_LEVEL", "DEBUG"),
+                        ("PREFECT_LOGGING_EXTRA_LOGGERS", "urllib3")):  # fmt: skip
+        monkeypatch.setenv(name, value)
+    _with_token(place)
+    place.service.answer = by_number([record(1, f"mon jeton {TOKEN}"), record(2, stars=99)])
+    place.service.first = [Answer({"error": TOKEN}, 401)]
+    settings = {"warehouse": str(place.folder / "warehouse"), "model": str(tiny_model),
+                "sources": [place.source]}  # fmt: skip
+    path = place.folder / "config.yaml"
+    path.write_text(json.dumps(settings))
+    command = [sys.executable, "-m", "cxnlp", "run", str(path)]
+    runs = [subprocess.run(command, capture_output=True, timeout=500, check=False)
+            for _ in range(2)]  # fmt: skip
+    assert [run.returncode for run in runs] == [2, 0]
+    kept = _everything(place.folder) + b"".join(run.stdout + run.stderr for run in runs)
+    assert b"/v1/reviews" in _everything(home)
+    for secret in (TOKEN, TOKEN.replace("/", "%2F")):
+        assert secret.encode() not in kept

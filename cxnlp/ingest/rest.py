@@ -77,7 +77,7 @@ def _pages(
         if rest.pages and rest.pages.by in ("address", "link"):
             address, params = service.beside(address, str(follows), number), {}
             asked = parse_qs(urlsplit(address).query)
-            kept = [n for n in first if VARIABLE.search(str(rest.params[n])) and n not in asked]
+            kept = [n for n in first if VARIABLE.search(rest.params[n]) and n not in asked]
             params = {name: first[name] for name in kept}
         elif rest.pages and rest.pages.param:
             params[rest.pages.param] = str(follows)
@@ -90,10 +90,9 @@ def _pages(
 def _params(rest: Rest, start: Start, secrets: Secrets) -> Params:
     """Return the parameters of the first page; those of `:since` only if there is a start."""
     since = start.written(rest.since.format or ISO)
-    given = {name: str(value) for name, value in rest.params.items()}
     params = {
         name: secrets.fill(value.replace(":since", since or ""))
-        for name, value in given.items()
+        for name, value in rest.params.items()
         if since is not None or ":since" not in value
     }
     if rest.pages and rest.pages.param and rest.pages.by in ("number", "offset"):
