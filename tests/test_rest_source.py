@@ -27,6 +27,7 @@ from cxnlp.ingest import fetch as fetch_module
 from cxnlp.ingest.known import Start
 
 TOKEN = "jeton-tres-secret/42"  # noqa: S105
+MEANINGS = {401: "is refused", 500: "fails at the service"}
 FIELDS = {
     "native_id": "id", "published_at": "created", "author": "author.name", "rating": "stars",
     "text": "text", "reply_text": "reply.text",
@@ -606,6 +607,9 @@ def test_no_token_is_left_in_messages_or_files(
     for secret in (TOKEN, quoted):
         assert secret not in told
         assert secret.encode() not in _everything(place.folder)
+    (run,) = place.read(schema.RUNS)
+    assert (run["error"] is None) == (status == 200)
+    assert status == 200 or f"/v1/reviews: page 1 {MEANINGS[status]} ({status})" in run["error"]
     rows = place.read(schema.RAW) + place.read(schema.REJECTS) + place.read(schema.RUNS)
     assert TOKEN not in json.dumps(rows, default=str)
 
