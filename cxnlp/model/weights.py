@@ -75,11 +75,12 @@ def load_network(folder: Path) -> Network:
             ours = hub_state(network, load_file(folder / "model.safetensors"))
         else:
             sizes = {**config, **config.get("cxnlp", {})}
-            network = Network(Shape(**{k: sizes[k] for k in Shape.__dataclass_fields__}))
+            with torch.device("meta"):  # takes no memory; the weights are those of the file
+                network = Network(Shape(**{k: sizes[k] for k in Shape.__dataclass_fields__}))
             state = load_file(folder / "model.safetensors")
             ours = {own_name(k): v.float() for k, v in state.items()}
             ours["encoder.types.weight"] = ours["encoder.types.weight"][:1]  # all are of type 0
-        network.load_state_dict(ours)
+        network.load_state_dict(ours, assign=not why)
     except KeyError as error:
         raise ModelError(f"{file}: {error} is missing") from error
     except (SafetensorError, RuntimeError) as error:
