@@ -5,7 +5,7 @@
 Comes in: how many comments. Goes out: one line of JSON: seconds and processor seconds of each
 whole night (ingest, analyse, measure, checks), how many texts the model read, and the peak of
 memory. The third night has the same texts, each with an answer it did not have: every row has
-changed and no text has. Texts are made by template, as long as real ones and mostly distinct.
+changed and no text has.
 """
 
 import argparse
@@ -15,20 +15,13 @@ import time
 from datetime import date, timedelta
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from texts import texts
 
 from cxnlp import night
 from cxnlp.config import Settings
 
-PLACES = ("L'accueil", "La livraison", "Le petit-déjeuner", "La file au guichet", "Le site",
-          "Le service client", "La chambre", "Le prix", "Le vendeur", "L'application")  # fmt: skip
-LINKS = ("est", "était vraiment", "reste toujours", "nous a paru", "n'est pas", "devient")
-WORDS = ("agréable", "trop long", "décevant", "rapide", "impeccable", "injoignable", "hors de prix",
-         "très propre", "mal organisé", "charmant")  # fmt: skip
-ENDS = (", dommage pour la commande {}", " malgré la réservation {}", ", merci à l'agent {}",
-        " depuis le passage {} du mois", ", je recommande la formule {}")  # fmt: skip
 DAYS = 360
 
 
@@ -38,7 +31,7 @@ def main() -> None:
     asked.add_argument("folder", type=Path)
     asked.add_argument("--comments", type=int, default=10_000)
     given = asked.parse_args()
-    texts = _texts(given.comments + given.comments // 10)
+    some = texts(given.comments + given.comments // 10)
     settings = Settings.model_validate({
         "warehouse": str(given.folder / "warehouse"),
         "inference": {"device": "cpu"},
@@ -51,7 +44,7 @@ def main() -> None:
     analyzer, found = night.load_analyzer(settings), {}
     new = given.comments // 10
     for name, first, reply in (("first", 0, None), ("seen", new, None), ("edited", new, "Merci.")):
-        _export(given.folder / "avis.parquet", texts, first, given.comments, reply)
+        _export(given.folder / "avis.parquet", some, first, given.comments, reply)
         began, spent = time.perf_counter(), time.process_time()
         row = night.run(night.Night.begin(settings), analyzer).to_pylist()[0]
         found[name] = {
@@ -65,27 +58,14 @@ def main() -> None:
     print(json.dumps(found))
 
 
-def _texts(count: int) -> list[str]:
-    random = np.random.default_rng(11)
-    sizes = np.clip(random.lognormal(1.0, 0.8, count), 1, 20).astype(int)
-    return [
-        " ".join(
-            f"{random.choice(PLACES)} {random.choice(LINKS)} {random.choice(WORDS)}"
-            f"{random.choice(ENDS).format(random.integers(1, 9_999))}."
-            for _ in range(size)
-        )
-        for size in sizes
-    ]
-
-
-def _export(path: Path, texts: list[str], first: int, count: int, reply: str | None) -> None:
+def _export(path: Path, some: list[str], first: int, count: int, reply: str | None) -> None:
     rows = range(first, first + count)
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(
         pa.table({
             "id": [f"a{i}" for i in rows],
             "date": [str(date(2025, 11, 1) + timedelta(days=i % DAYS)) for i in rows],
-            "avis": [texts[i] for i in rows],
+            "avis": [some[i] for i in rows],
             "note": [1 + i % 5 for i in rows],
             "reponse": pa.array([reply] * count, pa.string()),
         }),
