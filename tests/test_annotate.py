@@ -296,7 +296,7 @@ def _whole(name: str, *chosen: str) -> dict[str, Any]:
 
 @pytest.fixture
 def label_studio_file(tmp_path: Path) -> Path:
-    """An export as Label Studio writes it: two people, a skipped task, one nobody opened."""
+    """An export as Label Studio writes it: two people, tasks skipped, unopened, imported twice."""
     text = "Deux heures de queue 😡 au guichet."
     queue = {"start": 0, "end": 20, "text": "Deux heures de queue"}
     desk = {"start": 24, "end": 34, "text": "au guichet"}  # 😡 counts two
@@ -325,6 +325,7 @@ def label_studio_file(tmp_path: Path) -> Path:
                                        _whole("emotions", "jalousie")])),
         task("elsewhere", annotation(1, [*good[:2], *_region({**desk, "text": "au comptoir"}, "d",
                                          touchpoint=["prix_tarif"], polarity=["neutre"])])),
+        task("both", annotation(1, [_whole("sentiment", "neutre")])),
     ]  # fmt: skip
     path = tmp_path / "export.json"
     path.write_text(json.dumps(rows, ensure_ascii=False), encoding="utf-8")
@@ -347,7 +348,7 @@ def test_bad_tasks_of_label_studio_are_refused_one_by_one(
     assert [one.id for one in checked.good] == ["both", "both"]
     assert {r.id: r.reason for r in checked.rejects} == {
         "skipped": "half_finished", "untouched": "half_finished", "no-polarity": "half_finished",
-        "unknown": "unknown_label", "elsewhere": "not_in_text",
+        "unknown": "unknown_label", "elsewhere": "not_in_text", "both": "duplicate_id",
     }  # fmt: skip
 
 
@@ -369,6 +370,7 @@ def doccano_file(tmp_path: Path) -> Path:
          "entities": [[0, 5, "touchpoint:colis"], [0, 5, "polarity:negatif"]]},
         {"id": 15, "text": text, "comment_id": "two", "entities": [],
          "cats": ["sentiment:mixte", "sentiment:neutre"]},
+        {"id": 16, "text": text, "comment_id": "good", "entities": [], "cats": ["sentiment:mixte"]},
     ]  # fmt: skip
     return _write(tmp_path / "claire.jsonl", rows)
 
@@ -388,7 +390,7 @@ def test_bad_rows_of_doccano_are_refused_one_by_one(doccano_file: Path, taxonomy
     found = {(r.row, r.id, r.reason) for r in read_files([doccano_file], taxonomy).rejects}
     assert found == {
         (2, "unfinished", "half_finished"), (3, "beyond", "not_in_text"),
-        (4, "unknown", "unknown_label"), (5, "two", "unreadable"),
+        (4, "unknown", "unknown_label"), (5, "two", "unreadable"), (6, "good", "duplicate_id"),
     }  # fmt: skip
 
 
