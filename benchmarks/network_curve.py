@@ -4,12 +4,13 @@
 
 Each part starts from the first generation's pretrained checkpoint and reads as many tokens of
 annotated comments, without the teacher's reviews. Parts are those of `learning_curve.py`, and so
-are the scores. Needs what `cxnlp train` leaves of the recipe (`prepare`) and of the first generation
-(`pretrain`). Prints one line for each part; a part that is done is not done again.
+are the scores. Needs what `cxnlp train` leaves of the recipe (`prepare`) and of the first
+generation (`pretrain`). Prints one line for each part; a part that is done is not done again.
 """
 
 import argparse
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,7 @@ def main() -> None:
         places = [i for i, e in enumerate(every) if int(text_digest(e.text), 16) < share * 16**16]
         folder = recipe.folder / f"curve-{share:g}"
         _fit(recipe, labels, every, places, given.tokens, folder)
-        workers.first(lambda: _tell(recipe, labels, given.data, folder, len(places)))
+        workers.first(partial(_tell, recipe, labels, given.data, folder, len(places)))
 
 
 def _fit(
