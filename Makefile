@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: setup check test test-all demo bench docs clean
+.PHONY: setup check test test-all faults demo bench docs clean
 
 setup: $(READY)
 
@@ -31,6 +31,10 @@ test: setup
 test-all: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ray]'
 	$(BIN)/python -m pytest
+
+faults: setup  # some hours; goes on where it was stopped
+	mkdir -p build
+	cd tests && ../$(BIN)/python -m faults ../build/faults.jsonl
 
 demo: setup
 	$(BIN)/cxnlp run configs/demo.yaml

@@ -1,7 +1,7 @@
 """Make faults in number, and print what they did: see the package.
 
 Figures go to a file of JSON lines, one a trial; a trial that stands there is not made again, so
-that a long run may be stopped and goes on. Several may write to one file, each its `--part`.
+that a long run may be stopped and goes on.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import shutil
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from functools import cached_property
@@ -32,7 +33,7 @@ READERS = (*ONCE, *OTHERS)
 LONG = {"kill at an instant": 200, "kill at a step": 100, "pair of runs": 20,
         "full disk": 40, "full tmpfs": 10, "damaged file": 100, "forget while read": 10,
         "readers": len(READERS), "garbage": 1}  # fmt: skip
-SHORT = {"kill at an instant": 3, "kill at a step": 5, "pair of runs": 2, "full disk": 3,
+SHORT = {"kill at an instant": 3, "kill at a step": 3, "pair of runs": 2, "full disk": 3,
          "damaged file": 6, "forget while read": 1, "readers": 1, "garbage": 1}  # fmt: skip
 
 
@@ -58,8 +59,7 @@ class Bench:
 
     def trial(self, kind: str, number: int, of: int) -> dict[str, Any]:
         """Make a trial and return its facts."""
-        if kind != "damaged file":
-            shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
         few = self._short
         trials: dict[str, Callable[[], dict[str, Any]]] = {
             "kill at an instant": lambda: instant(self.life, self.folder, number),
@@ -72,9 +72,7 @@ class Bench:
             "readers": lambda: reading(
                 self.folder, READERS[number], 10 if few else 100, 60 if few else 6000
             ),
-            "garbage": lambda: garbage(
-                self.model, self.folder, 5_000 if few else 1_000_000, whole=few
-            ),
+            "garbage": lambda: garbage(self.model, self.folder, 5_000 if few else 1_000_000),
         }
         return {"kind": kind, "n": number, **trials[kind]()}
 
@@ -85,25 +83,49 @@ def main() -> None:
     parser.add_argument("figures", type=Path)
     parser.add_argument("--short", action="store_true", help="a few of each")
     parser.add_argument("--only", action="append", choices=LONG, help="this kind; repeat it")
-    parser.add_argument("--part", default="0/1", help="of the trials every Nth: K/N")
+    parser.add_argument("--workers", type=int, default=1, help="processes; where the machine waits")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="then stop")
     parser.add_argument("--model", type=Path, help="model folder; otherwise a tiny one is made")
     given = parser.parse_args()
     os.environ[KEY] = "une clé"
-    part, parts = map(int, given.part.split("/"))
     until = time.monotonic() + 60 * given.minutes
     counts = SHORT if given.short else LONG
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder), given.model, short=given.short)
-        for kind in given.only or counts:
-            for number in range(part, counts[kind], parts):
-                done = {(one["kind"], one["n"]) for one in _figures(given.figures)}
-                if (kind, number) not in done and time.monotonic() < until:
-                    facts = bench.trial(kind, number, counts[kind])
-                    with given.figures.open("a", encoding="utf-8") as out:
-                        out.write(json.dumps(facts, ensure_ascii=False) + "\n")
-            shutil.rmtree(bench.folder, ignore_errors=True)
+        done = {(one["kind"], one["n"]) for one in _figures(given.figures)}
+        left = [(kind, n) for kind in given.only or counts for n in range(counts[kind])
+                if (kind, n) not in done]  # fmt: skip
+        if {kind for kind, _ in left} - {"readers", "garbage"}:
+            bench.life  # noqa: B018  the workers share it
+        workers = [
+            _worker(bench, given.figures, left[n :: given.workers], counts, until, n)
+            for n in range(given.workers)
+        ]
+        failed = [pid for pid in workers if os.waitpid(pid, 0)[1]]
+        if failed:
+            raise SystemExit(f"{len(failed)} workers failed")
     sys.stdout.write(_shown(_figures(given.figures)))
+
+
+def _worker(
+    bench: Bench, figures: Path, trials: list[tuple[str, int]], counts: dict[str, int],
+    until: float, number: int,
+) -> int:  # fmt: skip
+    """Begin a fork that makes these trials until the time is up, and return its process id."""
+    child = os.fork()
+    if child:
+        return child
+    try:
+        bench.folder = bench.folder.with_name(f"worker-{number}") / "trial"
+        for kind, n in trials:
+            if time.monotonic() < until:
+                facts = bench.trial(kind, n, counts[kind])
+                with figures.open("a", encoding="utf-8") as out:
+                    out.write(json.dumps(facts, ensure_ascii=False) + "\n")
+        os._exit(0)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
 
 
 def _figures(path: Path) -> list[dict[str, Any]]:

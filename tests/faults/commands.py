@@ -18,7 +18,7 @@ import torch
 
 import cxnlp.forget  # the libraries are loaded before the first fork
 import cxnlp.night
-import cxnlp.show
+import cxnlp.show  # noqa: F401
 from cxnlp.cli import main
 
 STEPS = ("replace", "fsync", "unlink")

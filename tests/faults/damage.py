@@ -10,8 +10,7 @@ from faults.life import Life
 
 def damage(life: Life, folder: Path, number: int) -> dict[str, Any]:
     """Damage one Parquet file at a random place, in turn by a cut and by a bit."""
-    if not folder.exists():
-        life.before(len(life.stages) - 1, folder)
+    life.before(len(life.stages) - 1, folder)
     draw = random.Random(number)  # noqa: S311
     path = draw.choice(sorted((folder / "warehouse").glob("[tr]a*/**/*.parquet")))
     sound = path.read_bytes()
@@ -20,7 +19,6 @@ def damage(life: Life, folder: Path, number: int) -> dict[str, Any]:
     turned = sound[:at] + bytes([sound[at] ^ 1 << draw.randrange(8)]) + sound[at + 1 :]
     path.write_bytes(sound[:at] if cut else turned)
     ended = run(folder, ("verify", "warehouse"))
-    path.write_bytes(sound)
     name = path.relative_to(folder / "warehouse").as_posix()
     found = ended.status == 1 and name in ended.said
     wrong = [] if found else [f"verify ended in {ended.status}: {ended.said[-300:]}"]

@@ -4,7 +4,6 @@ Which rows are bad is known from how the file was made, not from what cxnlp says
 """
 
 from collections import Counter
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,30 +12,28 @@ import yaml
 from cxnlp import night, schema
 from cxnlp.config import load_settings
 from cxnlp.warehouse import Warehouse
-from faults.commands import end, start
+from faults.commands import run
 from faults.life import TEXTS
 
 KINDS = ("date", "note", "cells", "byte", "quote", "id")
 REASONS = {"date": "date", "note": "note", "cells": "colonnes", "byte": "encodage",
            "quote": "colonnes", "id": "identifiant"}  # fmt: skip
 FIELDS = {"native_id": "id", "published_at": "date", "rating": "note", "text": "texte"}
-DISTINCT = 500  # texts; the model reads each once
 
 
-def garbage(model: Path, folder: Path, rows: int, *, whole: bool) -> dict[str, Any]:
-    """Read the export, or with `whole` do the whole night, and account for every row."""
+def garbage(model: Path, folder: Path, rows: int) -> dict[str, Any]:
+    """Read the export, as the first stage of a night does, and account for every row."""
     folder.mkdir(parents=True)
     expected = _write(folder / "avis.csv", rows)
     source = {"name": "avis", "files": "avis.csv", "fields": FIELDS, "rating_scale": [1, 5]}
     settings = {"warehouse": "warehouse", "model": str(model), "sources": [source]}
     (folder / "config.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
-    command = ("run", "config.yaml", "--direct") if whole else ("--version",)
-    ended = end(start(folder, command, partial(_ingest, not whole)))
+    ended = run(folder, ("verify", "warehouse"), _ingest)
     wrong = [f"it ended in {ended.status}: {ended.said[-500:]}"] if ended.status else []
     warehouse = Warehouse(str(folder / "warehouse"))
     found = warehouse.read(schema.REJECTS, ("row", "reason")).to_pylist()
     rejects = {row["row"]: row["reason"] for row in found}
-    kept = warehouse.read(schema.COMMENTS if whole else schema.RAW, ("comment_id", "row"))
+    kept = warehouse.read(schema.RAW, ("comment_id", "row"))
     lost = rows - kept.num_rows - len(found)
     if lost:
         wrong.append(f"{lost} rows are neither comments nor rejects")
@@ -51,11 +48,10 @@ def garbage(model: Path, folder: Path, rows: int, *, whole: bool) -> dict[str, A
             "reasons": dict(Counter(rejects.values())), "wrong": wrong}  # fmt: skip
 
 
-def _ingest(only: bool) -> None:
-    if only:
-        tonight = night.Night.begin(load_settings("config.yaml"))
-        with tonight.underway():
-            night.ingest(tonight, tonight.settings.sources[0])
+def _ingest() -> None:
+    tonight = night.Night.begin(load_settings("config.yaml"))
+    with tonight.underway():
+        night.ingest(tonight, tonight.settings.sources[0])
 
 
 def _write(path: Path, rows: int) -> dict[int, str]:
@@ -66,7 +62,7 @@ def _write(path: Path, rows: int) -> dict[int, str]:
         for n in range(1, rows + 1):
             kind = KINDS[n // 100 % len(KINDS)] if n % 100 == 50 else ""
             name, day, mark = f"a{n}", f"2026-{1 + n % 9:02d}-{1 + n % 28:02d}", str(1 + n % 5)
-            text = TEXTS[n % 4].format(n % DISTINCT)
+            text = TEXTS[n % 4].format(n)
             if kind:
                 bad[n] = REASONS[kind]
             if kind == "date":

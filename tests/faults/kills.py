@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cxnlp import schema
 from cxnlp.warehouse import Warehouse
 from faults.commands import KILLED, at_step, die, end, run, start, used
 from faults.life import ACTS, COMMANDS, Life, neither, unreadable
@@ -44,6 +43,4 @@ def at_each(life: Life, folder: Path, act: int, step: int) -> dict[str, Any]:
     wrong += unreadable(folder)
     Warehouse(str(folder / "warehouse")).settle()
     wrong += neither(life, act, folder) + life.repeat(act, folder)
-    *_, last = Warehouse(str(folder / "warehouse")).read(schema.RUNS).to_pylist()
-    again = {"read again": last["files_read"], "analysed again": last["analysed"]}
-    return {"act": ACTS[act], "step": step, **again, "wrong": wrong}
+    return {"act": ACTS[act], "step": step, "wrong": wrong}

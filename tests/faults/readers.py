@@ -28,7 +28,7 @@ SOURCES = ("avis", "enquete")
 COLUMNS = ["source", "model_version", "comment_id", "text"]
 SQL = ("SELECT source, model_version, count(*), count(DISTINCT comment_id), sum(length(text)) "
        "FROM {} GROUP BY ALL")  # fmt: skip
-ONCE = ("glob", "pandas", "pyarrow dataset", "cxnlp query")  # that must never fail
+ONCE = ("pandas", "glob", "pyarrow dataset", "cxnlp query")  # that must never fail
 OTHERS = ("duckdb", "duckdb, one connection", "duckdb, no cache", "polars read", "polars scan",
            "pyarrow by path")  # fmt: skip
 Seen = Iterable[tuple[str, str, int, int]]  # source, publication, rows, distinct ids
