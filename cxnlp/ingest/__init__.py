@@ -1,4 +1,4 @@
-"""Where comments come from: files of five formats, services, databases; mapped to the raw schema."""
+"""Where comments come from: files of five formats, services, databases, in one raw schema."""
 
 from cxnlp.ingest.files import FoundFile, find_files
 from cxnlp.ingest.mapping import FileRead, read_file, recognise
