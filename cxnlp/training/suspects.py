@@ -105,7 +105,7 @@ def one_of(given: Bools, told: Floats) -> tuple[Bools, Floats]:
     share = (share + 1e-6) / (share + 1e-6).sum(1, keepdims=True)
     now = given[np.ix_(rows, known)].argmax(1)
     score[rows] = share[np.arange(len(rows)), now]
-    wrong = rows[find_label_issues(now, share, n_jobs=1)]
+    wrong = rows[find_label_issues(now, share, filter_by="both", n_jobs=1)]
     instead[wrong] = np.eye(given.shape[1], dtype=bool)[known[told[np.ix_(wrong, known)].argmax(1)]]
     return instead, score
 
