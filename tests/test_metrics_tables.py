@@ -246,6 +246,29 @@ def test_coverage_is_the_share_of_the_negative_touchpoints_named(
     assert (found["addressed"], found["coverage"]) == (["attente"], 0.5)
 
 
+@pytest.mark.parametrize(
+    ("reply", "addressed"),
+    [
+        ("La queue sera plus courte, promis.", ["attente"]),
+        ("Cette QUEUE n'a pas lieu d'être.", ["attente"]),
+        ("Merci, à vos heures perdues. L'équipe Orso", []),  # words of any answer
+        ("Au revoir, l'arqueue.", []),  # the end of another word
+    ],
+)
+def test_a_reply_that_repeats_a_word_of_the_complaint_addresses_it(
+    reply: str, addressed: list[str], tmp_path: Path
+) -> None:
+    of = comment("c1", brand="Orso", reply_text=reply, reply_touchpoints=[])
+    (found,) = tables(tmp_path, [of], [mention(of)])["replies"]
+    assert found["addressed"] == addressed
+
+
+def test_the_name_of_the_brand_addresses_nothing(tmp_path: Path) -> None:
+    of = comment("c1", brand="La Queue", reply_text="La Queue vous salue.", reply_touchpoints=[])
+    (found,) = tables(tmp_path, [of], [mention(of)])["replies"]
+    assert (found["addressed"], found["coverage"]) == ([], 0)
+
+
 def test_a_comment_that_blames_nothing_has_no_coverage(answers: dict[str, list[Row]]) -> None:
     assert reply(answers, "c2")["coverage"] is None
 
@@ -370,16 +393,25 @@ def test_a_day_like_all_others_is_no_alert(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def terms(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Row]:
+    return risen(tmp_path_factory.mktemp("terms"))
+
+
+def risen(at: Path, **other: str) -> dict[str, Row]:
     """Forty comments of August without the term, twelve of twenty of September with it."""
     plain = [comment(f"a{i:02}", "2026-08-15", text="Belle journée ici.") for i in range(40)]
     late = [
-        comment(f"b{i:02}", "2026-09-14", text="Une borne de recharge, et deux heures de queue.")
+        comment(
+            f"b{i:02}",
+            "2026-09-14",
+            text="Une borne de recharge, et deux heures de queue.",
+            **other,
+        )
         for i in range(12)
     ]
     rest = [comment(f"r{i:02}", "2026-09-14", text="Belle journée ici.") for i in range(8)]
     start = late[0]["text"].index("deux heures")
     mentions = [mention(of, start=start, end=start + 20) for of in late]
-    found = tables(tmp_path_factory.mktemp("terms"), [*plain, *late, *rest], mentions)
+    found = tables(at, [*plain, *late, *rest], mentions)
     return {row["term"]: row for row in found["emerging_terms"]}
 
 
@@ -404,3 +436,8 @@ def test_a_rise_is_weighed_against_what_all_comments_say(terms: dict[str, Row]) 
 
 def test_a_term_names_comments_that_use_it(terms: dict[str, Row]) -> None:
     assert terms["borne de recharge"]["comment_ids"] == [f"b{i:02}" for i in range(12)]
+
+
+def test_what_the_name_of_a_brand_holds_is_no_term(tmp_path: Path) -> None:
+    assert risen(tmp_path, brand="La Borne-de-Rue, L'Éco-borne") != {}
+    assert risen(tmp_path, brand="L'Éco, Borne de Recharge & Cie") == {}

@@ -5,7 +5,8 @@
 -- so many (by a hash of the id), since a term of interest does not need all. Of each comment, the
 -- text outside the excerpts of its mentions of a touchpoint.
 -- Term: one to three words without a sign between them, the first and last no function word (the
--- list is below); articles and pronouns before an apostrophe are left out.
+-- list is below); articles and pronouns before an apostrophe are left out. What a brand's name holds
+-- is no term: a month in which one brand is spoken of more has no news by that alone.
 -- Unit: a comment, however often it has the term.
 --
 --   log_odds  δ = ln((n + α) / (N + A − n − α)) − ln((n' + α) / (N' + A − n' − α))
@@ -220,10 +221,19 @@ rising AS (
     SELECT * FROM scored WHERE log_odds / error >= 3
 ),
 
+-- Words of the brands' names, cut as texts are.
+brands AS (
+    SELECT DISTINCT
+        ' ' || regexp_replace(lower(brand), '[^\p{L}-]+', ' ', 'g') || ' ' AS name
+    FROM comments
+    WHERE brand IS NOT NULL
+),
+
 kept AS (
     SELECT *
     FROM rising AS r
-    WHERE NOT EXISTS (
+    WHERE NOT EXISTS (FROM brands AS b WHERE contains(b.name, ' ' || r.term || ' '))
+    AND NOT EXISTS (
         SELECT 1
         FROM rising AS l
         WHERE l.period = r.period AND l.term <> r.term AND l.n >= 0.75 * r.n

@@ -3,14 +3,18 @@
 --   delay_hours   reply_at − published_at; null when one is missing or the reply is dated before
 --   negative_touchpoints
 --                 touchpoints of the comment's mentions that are negatif
---   addressed     those whose triggers the reply holds (`reply_touchpoints`, found at analysis)
+--   addressed     those whose triggers the reply holds (`reply_touchpoints`, found at analysis), or
+--                 of whose excerpts it repeats a telling word: five letters or more, compared by
+--                 the first six without accents, and neither in the list below nor of the brand's
+--                 name
 --   coverage      addressed / negative_touchpoints; null when there are none
 --   tone          `defensif`, `excuse`, `remerciement`, `neutre`: the first whose words are there
 --   same_reply    comments of the brand whose reply is the same, once words that begin with a
 --                 capital (names, places, the start of a sentence), figures and line breaks are
 --                 left out
 --   boilerplate   same_reply ≥ 3
---   personalised  no boilerplate, and it holds a trigger of a touchpoint the comment speaks of
+--   personalised  no boilerplate, and it addresses a touchpoint or holds a trigger of one that the
+--                 comment speaks of
 --
 -- The words of the three tones are below; they are cues, no reading.
 WITH answered AS (
@@ -30,11 +34,40 @@ WITH answered AS (
     WHERE trim(reply_text) <> ''
 ),
 
+blamed AS (
+    SELECT
+        m.comment_id,
+        m.touchpoint,
+        list_contains(a.named, m.touchpoint) AS is_named,
+        list_filter(
+            list_transform(
+                regexp_extract_all(strip_accents(lower(m.excerpt)), '\pL{5,}'), lambda w: w[:6]
+            ),
+            lambda w: NOT contains(strip_accents(lower(coalesce(a.brand, ''))), w) AND w NOT IN (
+                'alors', 'apres', 'aucun', 'aucune', 'aujour', 'aurait', 'aussi', 'autre', 'autres',
+                'avant', 'avoir', 'avons', 'beauco', 'bonjou', 'bonsoi', 'celle', 'cette', 'chaque',
+                'client', 'comman', 'comme', 'commen', 'demain', 'depuis', 'elles', 'encore',
+                'entre', 'equipe', 'etaien', 'etait', 'experi', 'faire', 'heures', 'jamais',
+                'jours', 'leurs', 'madame', 'matin', 'merci', 'messag', 'mieux', 'moins', 'monsie',
+                'notre', 'numero', 'parce', 'patien', 'person', 'petit', 'petite', 'plutot',
+                'pouvez', 'proble', 'quand', 'quelqu', 'repons', 'retour', 'semain', 'servic',
+                'suite', 'temps', 'toujou', 'toute', 'toutes', 'voici', 'voila', 'votre', 'vraime'
+            )
+        ) AS said,
+        ' ' || translate(strip_accents(lower(a.words)), '''’-«"(', '      ') AS heard
+    FROM mentions AS m
+    JOIN answered AS a USING (comment_id)
+    WHERE m.touchpoint IS NOT NULL AND m.sentiment = 'negatif' AND a.sentiment IS NOT NULL
+),
+
 criticised AS (
-    SELECT comment_id, list_sort(list(DISTINCT touchpoint)) AS touchpoints
-    FROM mentions
-    SEMI JOIN answered USING (comment_id)
-    WHERE touchpoint IS NOT NULL AND sentiment = 'negatif'
+    SELECT
+        comment_id,
+        list_sort(list(DISTINCT touchpoint)) AS touchpoints,
+        list_sort(list(DISTINCT touchpoint) FILTER (
+            is_named OR len(list_filter(said, lambda w: contains(heard, ' ' || w))) > 0
+        )) AS addressed
+    FROM blamed
     GROUP BY comment_id
 ),
 
@@ -48,7 +81,8 @@ heard AS (
     SELECT
         a.*,
         r.same_reply,
-        CASE WHEN a.sentiment IS NULL THEN [] ELSE coalesce(c.touchpoints, []) END AS negative,
+        coalesce(c.touchpoints, []) AS negative,
+        coalesce(c.addressed, []) AS addressed,
         epoch(a.reply_at - a.published_at) / 3600 AS delay,
         regexp_matches(
             words,
@@ -85,11 +119,8 @@ SELECT
     reply_at,
     CASE WHEN delay >= 0 THEN delay END AS delay_hours,
     negative AS negative_touchpoints,
-    list_filter(negative, lambda x: list_contains(named, x)) AS addressed,
-    CASE
-        WHEN len(negative) > 0
-            THEN len(list_filter(negative, lambda x: list_contains(named, x))) / len(negative)
-    END AS coverage,
+    addressed,
+    CASE WHEN len(negative) > 0 THEN len(addressed) / len(negative) END AS coverage,
     CASE
         WHEN defends THEN 'defensif'
         WHEN apologises THEN 'excuse'
@@ -101,6 +132,6 @@ SELECT
     defends,
     same_reply,
     same_reply >= 3 AS boilerplate,
-    same_reply < 3 AND list_has_any(touchpoints, named) AS personalised
+    same_reply < 3 AND (list_has_any(touchpoints, named) OR len(addressed) > 0) AS personalised
 FROM heard
 ORDER BY day, comment_id
