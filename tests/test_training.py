@@ -171,6 +171,8 @@ def test_a_second_generation_goes_on_from_the_first(
     run_steps(second, data, None, _quiet)
     assert read_card(tmp_path / "run" / "model").labels == read_card(trained).labels
     assert not (tmp_path / "run" / "pretrain").exists()
+    reference = read_card(tmp_path / "run" / "model").reference
+    assert reference["from"].startswith("reviews.jsonl.gz: ")
 
 
 def test_an_unknown_key_of_a_recipe_is_named(tmp_path: Path) -> None:
