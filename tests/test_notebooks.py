@@ -39,7 +39,7 @@ def test_a_notebook_runs_to_its_end(
     monkeypatch.setenv("PATH", os.pathsep.join((programs, os.environ["PATH"])))
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(
-        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
+        notebook, timeout=1200, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
     ).execute()
     streams = [out for cell in notebook.cells for out in cell.get("outputs", ())]
     told = "".join(out.text for out in streams if out.get("name") == "stderr")
