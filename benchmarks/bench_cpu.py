@@ -32,6 +32,7 @@ from bench_analyze import measured
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_union
 from texts import MODEL, texts
+from tokenizers import Tokenizer
 from transformers import CamembertForSequenceClassification, PreTrainedTokenizerFast, pipeline
 
 from cxnlp.model.card import Labels
@@ -58,7 +59,8 @@ def main() -> None:
     runs = _engines(some) | _pipelines(some) | _classical(some)
     found = {
         "date": time.strftime("%Y-%m-%d"), "commit": _commit(), "machine": _machine(),
-        "threads": 1, "comments": len(some), **_raced(runs, len(some), given.rounds),
+        "threads": 1, "comments": len(some),
+        "padding_of_batches_of_32": _padding(some), **_raced(runs, len(some), given.rounds),
     }  # fmt: skip
     if given.file:
         found["analyze"] = measured(given.file)
@@ -169,6 +171,19 @@ def _raced(runs: dict[str, Run], rows: int, rounds: int) -> dict[str, object]:
             for name, some in seconds.items() if name != "engine"
         }
         for kind, seconds in times.items()
+    }  # fmt: skip
+
+
+def _padding(some: list[str]) -> dict[str, float]:
+    """Return how many tokens unsorted batches compute for one they have, by where texts are cut."""
+    tokenizer = Tokenizer.from_file(str(MODEL / "tokenizer.json"))
+    lengths = np.array([len(e.ids) + 2 for e in tokenizer.encode_batch_fast(some)])
+    batches = np.split(lengths, range(32, len(lengths), 32))
+    return {
+        str(cut): round(float(
+            sum(len(b) * min(b.max(), cut) for b in batches) / np.minimum(lengths, cut).sum()
+        ), 2)
+        for cut in (256, 512)
     }  # fmt: skip
 
 
