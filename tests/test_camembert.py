@@ -108,7 +108,10 @@ def told() -> list[str]:
 
 @pytest.fixture(scope="module")
 def trained(base: Path, told: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return adapt(plan(base, tmp_path_factory.mktemp("run")), None, told.append)
+    data = tmp_path_factory.mktemp("data")
+    shutil.copy(GOLD[1], data / "learnt.jsonl")
+    own = plan(base, tmp_path_factory.mktemp("run"), annotations=["learnt.jsonl"])
+    return adapt(own, data, told.append)
 
 
 def test_ids_around_a_text_are_those_the_tokenizer_adds(start: Path) -> None:
@@ -177,6 +180,14 @@ def test_what_is_not_taken_is_told(trained: Path, told: list[str], base: Path) -
     said = next(line for line in told if line.startswith(str(base)))
     assert "lm_head.dense.weight" in said
     assert "encoder taken, 5 other weights left out" in said
+
+
+def test_annotations_are_found_in_the_data_folder(trained: Path, told: list[str]) -> None:
+    assert "learnt.jsonl: 75 comments, 0 held out for tests" in told
+
+
+def test_what_it_learnt_from_is_its_reference(trained: Path) -> None:
+    assert sum(read_card(trained).reference["counts"]["langue"].values()) == 75
 
 
 def test_the_card_names_the_base(trained: Path, base: Path) -> None:

@@ -12,7 +12,7 @@ from conftest import ROOT, TAXONOMY
 from cxnlp.cli import app
 from cxnlp.errors import UsageError
 from cxnlp.taxonomy import load_taxonomy
-from cxnlp.training.corpus import Example, read_annotated
+from cxnlp.training.corpus import read_annotated
 from cxnlp.training.suspects import SUSPECTS, each, one_of, suspects, write
 
 WRITTEN = ROOT / "models" / "annotations" / "written.jsonl"
@@ -45,29 +45,21 @@ def test_a_label_with_few_examples_is_not_judged() -> None:
     assert (instead == given).all()
 
 
-@pytest.fixture(scope="module")
-def spoilt() -> list[Example]:
-    """The comments written for the project, the clearly happy of every tenth said to be angry."""
-    examples = read_annotated(WRITTEN)
-    happy = [i for i, e in enumerate(examples) if e.emotions == ("joie",)][::10]
-    return [
-        replace(e, sentiment="negatif", emotions=("colere",)) if i in happy else e
-        for i, e in enumerate(examples)
-    ]
-
-
 @pytest.mark.slow
-def test_labels_that_were_spoilt_come_first(spoilt: list[Example]) -> None:
+def test_most_sentiments_that_were_spoilt_are_suspected() -> None:
+    """A tenth of the angry comments written for the project are said to be happy."""
+    examples = read_annotated(WRITTEN)
+    angry = [e.id for e in examples if e.sentiment == "negatif" and "colere" in e.emotions]
+    spoilt = set(angry[::10])
+    happy = {"sentiment": "positif", "emotions": ("joie",)}
+    given = [replace(e, **happy) if e.id in spoilt else e for e in examples]
     told: list[str] = []
-    found = suspects(spoilt, load_taxonomy(TAXONOMY), told.append)
-    assert found.schema == SUSPECTS
-    original = {e.id: e for e in read_annotated(WRITTEN)}
-    wrong = {e.id for e in spoilt if e != original[e.id]}
-    rows = [r for r in found.to_pylist() if r["head"] in ("sentiment", "emotions")]
-    caught = {r["comment_id"] for r in rows[: len(rows) // 2]} & wrong
-    assert len(caught) >= len(wrong) / 2
-    assert [r["score"] for r in rows] == sorted(r["score"] for r in rows)
-    assert told[-1].startswith("fold 5 of 5: ")
+    found = suspects(given, load_taxonomy(TAXONOMY), told.append)
+    assert (found.schema, told[-1].partition(":")[0]) == (SUSPECTS, "fold 5 of 5")
+    rows = [row for row in found.to_pylist() if row["head"] == "sentiment"]
+    assert [row["score"] for row in rows] == sorted(row["score"] for row in rows)
+    suspected = {row["comment_id"] for row in rows if row["suggested"] == ["negatif"]}
+    assert len(suspected & spoilt) / len(spoilt) > 0.5
 
 
 @pytest.mark.slow
