@@ -181,7 +181,7 @@ def _engine(
 
 @pytest.fixture(scope="module")
 def padded(tiny_model: Path) -> Scores:
-    return _predict(Engine.load(tiny_model, "cpu"))
+    return _predict(Engine.load(tiny_model, "cpu", "float32", way="padded"))
 
 
 @pytest.mark.parametrize("budget", BUDGETS)
@@ -253,10 +253,6 @@ def test_a_device_with_little_room_is_given_half_and_told_of_once(
     _near(_predict(engine), padded, 1e-5)  # a warning here would fail the test
 
 
-def test_a_cpu_pads_unless_told_otherwise(tiny_model: Path) -> None:
-    assert Engine.load(tiny_model, "cpu").way == "padded"
-
-
 # --- encoders of transformers -------------------------------------------------------------------
 
 OTHERS = {
@@ -293,7 +289,7 @@ def test_another_encoder_is_told_of(other_model: Path) -> None:
 def _other(folder: Path) -> Engine:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
-        return Engine.load(folder, "cpu", way="varlen")
+        return Engine.load(folder, "cpu", "float32", way="varlen")
 
 
 def test_another_encoder_is_transformers_own(other_model: Path) -> None:
