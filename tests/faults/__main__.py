@@ -53,9 +53,9 @@ class Bench:
         return live(self._home / "life", self.model)
 
     def step(self, number: int, of: int) -> tuple[int, int]:
-        """Return the act and step of a trial: all steps of all acts, evenly."""
+        """Return the act and step of a trial: all steps of all acts, evenly, in a mixed order."""
         steps = [(act, s) for act, count in enumerate(self.life.steps) for s in range(count)]
-        return steps[(number * len(steps) + len(steps) // 2) // of]
+        return steps[(number * 37 % of * len(steps) + len(steps) // 2) // of]
 
     def trial(self, kind: str, number: int, of: int) -> dict[str, Any]:
         """Make a trial and return its facts."""
