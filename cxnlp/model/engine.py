@@ -80,7 +80,10 @@ class Engine:
         network = load_network(folder)
         tokenizer = Tokenizer.load(folder / "tokenizer.json", network.shape.max_tokens)
         if precision == "auto":
-            fast = where.type == "cuda" or (network.own and native_bfloat16())
+            fast = (
+                torch.cuda.get_device_capability(where) >= (8, 0) if where.type == "cuda"
+                else network.own and native_bfloat16()
+            )  # fmt: skip
             precision = "bfloat16" if fast else "float32"
         if precision not in PRECISIONS:
             raise ModelError(
