@@ -1,12 +1,15 @@
 """The paths of a CPU answer as the plain one does: one text at a time, padded, float32."""
 
 import runpy
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from conftest import ROOT, TAXONOMY
 from hypothesis import given
 from hypothesis import strategies as st
@@ -125,6 +128,29 @@ def test_texts_of_every_kind_are_read_without_padding(tiny_model: Path, precisio
     plain = _scored(Engine.load(tiny_model, "cpu", "float32", way="padded"), texts, 1)
     found = _scored(Engine.load(tiny_model, "cpu", precision), texts, len(texts))
     assert _largest_difference(found[1], plain[1]) < TOLERANCE[precision]
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_batches_side_by_side_answer_as_one_after_the_other(tiny_model: Path) -> None:
+    texts = ["Parfait.", "Le personnel est souriant. " * 60, "RAS"]
+    engine = Engine.load(tiny_model, "cpu", "float32")
+    plain = _scored(Engine.load(tiny_model, "cpu", "float32", way="padded"), texts, 1)
+    assert _largest_difference(_scored(engine, texts, 3)[1], plain[1]) < 1e-5
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_the_number_of_threads_stays_as_it_was(tiny_model: Path) -> None:
+    _scored(Engine.load(tiny_model, "cpu"), ["Parfait."], 1)
+    with ThreadPoolExecutor(1) as another:
+        assert [torch.get_num_threads(), another.submit(torch.get_num_threads).result()] == [2, 2]
 
 
 @given(st.lists(st.integers(0, 254), max_size=60), st.integers(16, 400))

@@ -8,6 +8,7 @@ encoders that are not our own (`padded.py`), and what logits mean.
 """
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, cast
@@ -35,14 +36,19 @@ def native_bfloat16() -> bool:
 
 
 class OnCpu:
-    """A network of ours on a CPU; `budget` is in tokens of a batch."""
+    """A network of ours on a CPU; `budget` is in tokens of a batch.
+
+    As many batches run side by side as torch has threads, each on one: matrices as small as these
+    gain nothing from a second thread.
+    """
 
     def __init__(self, network: Network, dtype: torch.dtype, budget: int):
         self.budget = min(budget, CPU_TOKENS)
-        self._network, self._steps = network.float(), 0
+        self._network, self._threads = network.float(), torch.get_num_threads()
+        self._pool = ThreadPoolExecutor(self._threads)
         encoder = network.encoder
         self._layers = [_Layer.of(layer, dtype) for layer in cast(list[Any], encoder.layers)]
-        self._heads, self._epsilon = network.shape.num_attention_heads, network.shape.layer_norm_eps
+        self._attention_heads = network.shape.num_attention_heads
         encoder.layers = nn.ModuleList()  # they were copied
 
     def begin(self, tokens: Tokens, cues: Floats) -> Callable[[], tuple[Floats, Floats]]:
@@ -51,16 +57,23 @@ class OnCpu:
         comment = np.zeros((len(tokens.window_ends), shape.comment_outputs), np.float32)
         piece = np.zeros((len(tokens.piece_ends), shape.piece_outputs), np.float32)
         bounds = np.searchsorted(tokens.piece_window, np.arange(len(comment) + 1))
-        with torch.inference_mode():
-            for rows in _batches(tokens.window_lengths, self.budget):
-                counts = np.diff(bounds)[rows]
-                pieces = ranges(bounds[rows], counts)
-                heard = torch.from_numpy(cues[tokens.piece_segment[pieces]])
+
+        def step(number: int, rows: Ints) -> None:
+            if torch.get_num_threads() > 1:  # of this thread of the pool; the others keep theirs
+                torch.set_num_threads(1)
+            counts = np.diff(bounds)[rows]
+            pieces = ranges(bounds[rows], counts)
+            heard = torch.from_numpy(cues[tokens.piece_segment[pieces]])
+            with torch.inference_mode():
                 some, parts = self._answers(tokens, rows, pieces, counts, heard)
-                comment[rows], piece[pieces] = some.numpy(), parts.numpy()
-                self._steps += 1
-                if self._steps % TIDY == 0:
-                    give_back()
+            comment[rows], piece[pieces] = some.numpy(), parts.numpy()
+            if number % TIDY == TIDY - 1:
+                give_back()
+
+        batches = enumerate(_batches(tokens.window_lengths, self.budget))
+        for done in [self._pool.submit(step, *batch) for batch in batches]:
+            done.result()
+        torch.set_num_threads(self._threads)  # which threads to come also start with
         return lambda: (comment, piece)
 
     def _answers(
@@ -90,7 +103,7 @@ class OnCpu:
         x = encoder.norm(encoder.words(ids) + place)
         alike = _alike(lengths)
         for layer in self._layers:
-            mixed = _attended(layer.mix(x), alike, self._heads)
+            mixed = _attended(layer.mix(x), alike, self._attention_heads)
             x = layer.out_norm(layer.out(mixed) + x)
             x = layer.norm(layer.down(layer.up(x, gelu=True)) + x)
         return cast(Tensor, x)
