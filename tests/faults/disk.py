@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from faults.commands import Ended, at_step, fill_disk, run
-from faults.life import ACTS, COMMANDS, SECOND, Life, neither, unreadable
+from faults.life import ACTS, COMMANDS, SECOND, Life, content, neither, unreadable
 
 CLEAR = ("make room", "mend the disk", "with room left", "once that is mended")
 _SMALL = (
@@ -46,15 +46,18 @@ def real(life: Life, folder: Path, number: int) -> dict[str, Any]:
     ended = Ended(done.returncode, done.stdout + done.stderr)
     shutil.rmtree(folder)
     kept.rename(folder)
-    full = ended.status != 0
-    wrong = _judged(life, SECOND, folder, ended) if full else life.repeat(SECOND, folder)
-    return {"room": number * 32_768, "full": full, "told": ended.said[-200:], "wrong": wrong}
+    wrong = _judged(life, SECOND, folder, ended)
+    return {"room": number * 32_768, "status": ended.status, "told": ended.said[-200:]} | {
+        "wrong": wrong
+    }
 
 
 def _judged(life: Life, act: int, folder: Path, ended: Ended) -> list[str]:
     wrong = []
-    if ended.status == 0:
-        wrong.append("it ended in 0")
-    if not any(words in ended.said for words in CLEAR) or "Traceback" in ended.said:
+    if ended.status == 0:  # it may, when all was written before the disk was full
+        there, expected = content(folder), life.contents[act + 1]
+        wrong += [f"{n}: not new, but it ended in 0" for n in there
+                  if not there[n].equals(expected[n])]  # fmt: skip
+    elif not any(words in ended.said for words in CLEAR) or "Traceback" in ended.said:
         wrong.append(f"the message is not clear: {ended.said[-500:]}")
     return wrong + unreadable(folder) + neither(life, act, folder) + life.repeat(act, folder)
