@@ -1,4 +1,4 @@
-"""Two runs that start together: one works, the other leaves at once with 75 and says who holds."""
+"""Two runs that start together: one works, the other leaves at once with 75 and says that it is held."""
 
 import os
 from functools import partial
@@ -23,8 +23,8 @@ def pair(life: Life, folder: Path, number: int) -> dict[str, Any]:
     wrong = []
     if [one.status for one in ended] != [0, BUSY]:
         wrong.append(f"they ended in {[one.status for one in ended]}: {[e.said for e in ended]}")
-    if "held by run" not in ended[1].said:
-        wrong.append(f"the second does not say who holds: {ended[1].said}")
+    if "held by " not in ended[1].said:
+        wrong.append(f"the second does not say why: {ended[1].said}")
     there, expected = content(folder), life.contents[act + 1]
     wrong += [f"{name}: other rows" for name in expected if not there[name].equals(expected[name])]
     wrong += [f"litter: {path}" for path in litter(folder / "warehouse")]
