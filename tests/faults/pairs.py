@@ -1,4 +1,4 @@
-"""Two runs that start together: one works, the other leaves at once with 75 and says that it is held."""
+"""Two runs that start together: one works, the other leaves with 75 and says that it is held."""
 
 import os
 from functools import partial
