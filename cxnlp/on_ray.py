@@ -42,10 +42,8 @@ TRIES: Final = 3  # of a shard whose worker dies
 READY: Final = 600  # seconds until every worker has loaded the model
 SHOWN: Final = 16  # workers that are named in the log
 AHEAD: Final = 2  # shards a worker has: one in hand, one waiting
-_ALONE: Final = {  # what Ray reads from the environment as it starts a cluster
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-}
+# What Ray reads from the environment as it starts a cluster.
+_ALONE: Final = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +100,8 @@ class Workers:
         analysis, fresh = self._team().get(made)
         if memory and fresh:
             memory.add(*fresh)
-        everything = pa.array(np.arange(analysis.comments.num_rows))
-        comments = analysis.comments.take(everything)  # a copy: what is kept of it holds no more
-        return replace(cast("Analysis", analysis), comments=comments)
+        every = pa.array(np.arange(analysis.comments.num_rows))  # a copy, lest keys keep it all
+        return replace(cast("Analysis", analysis), comments=analysis.comments.take(every))
 
 
 class _Team:
@@ -263,10 +260,16 @@ def _cluster(ray: Any, settings: Settings) -> Iterator[None]:
     try:
         ray.init(address or "local", log_to_driver=False, logging_level="ERROR",
                  **({} if address else here))  # fmt: skip
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise ConfigError(
-            f"execution.address {address!r}: no Ray cluster answers there: {error}; expected "
-            "ray://HOST:10001, HOST:6379 or auto, and the same versions of Python and Ray"
+    except Exception as error:  # Ray has no class for this
+        if address:
+            raise ConfigError(
+                f"execution.address {address!r}: no Ray cluster answers there: {error}; expected "
+                "ray://HOST:10001, HOST:6379 or auto, the same versions of Python and Ray, and "
+                "RAY_AUTH_MODE=token in the environment of a cluster that has a token"
+            ) from error
+        raise CxnlpError(
+            f"Ray could not be started here: {error}; if this machine is busy with other work, "
+            "try later or use execution.engine: local"
         ) from error
     try:
         yield
