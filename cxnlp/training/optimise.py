@@ -27,6 +27,7 @@ MASKED_ROWS = 0.7  # share of the rows of which words are hidden, where any are
 AVERAGE_FROM = 0.5  # share of a training after which weights are averaged
 TOGETHER = 8  # steps between means of the processes' weights
 EVERY = 304  # steps between checkpoints
+QUIET = 20  # seconds between lines about how far it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ def optimise(
     device = next(network.parameters()).device
     language = LanguageHead(network.shape).to(device)
     done, start = resume(network, folder, language), time.monotonic()
+    told = start
     average = _Average(network, schedule.average)
     groups = _groups(network, language, schedule)
     optimiser = torch.optim.AdamW(groups, weight_decay=0.01, betas=(0.9, 0.98), fused=True)
@@ -88,9 +90,11 @@ def optimise(
         done = seen
         if done > AVERAGE_FROM * schedule.tokens:
             average.add(network)
-        if step % 100 == 99:
-            spent = time.monotonic() - start
-            tell(f"{done:>11,} tokens  loss {np.mean(losses[-100:]):.4f}  {spent:.0f} s")
+        if time.monotonic() - told > QUIET:
+            told = time.monotonic()
+            loss_now = np.mean(losses[-100:])
+            tell(f"{done:>11,} of {schedule.tokens:,} tokens  loss {loss_now:.4f}"
+                 f"  {told - start:.0f} s")  # fmt: skip
         if step % EVERY == EVERY - 1:
             _keep(network, language, folder, done)
     workers.average(every)
