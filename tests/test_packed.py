@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT, TEXTS
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F  # noqa: N812
 
@@ -48,6 +48,7 @@ def _batches(column: list[list[int]], limits: Limits, bins: bool) -> tuple[Token
     return tokens, list(lay(tokens, limits, FRAME, bins))
 
 
+@settings(deadline=None)
 @given(COLUMNS, LIMITS, st.booleans())
 def test_each_window_and_piece_is_in_one_batch(
     column: list[list[int]], limits: Limits, bins: bool
@@ -59,6 +60,7 @@ def test_each_window_and_piece_is_in_one_batch(
     assert sorted(pieces) == list(range(len(tokens.piece_ends)))
 
 
+@settings(deadline=None)
 @given(COLUMNS, LIMITS, st.booleans())
 def test_windows_stand_in_their_frame_and_nothing_else_does(
     column: list[list[int]], limits: Limits, bins: bool
@@ -73,6 +75,7 @@ def test_windows_stand_in_their_frame_and_nothing_else_does(
         assert (left == 1).all()
 
 
+@settings(deadline=None)
 @given(COLUMNS, LIMITS, st.booleans())
 def test_pieces_lie_in_their_windows(
     column: list[list[int]], limits: Limits, bins: bool
@@ -86,6 +89,7 @@ def test_pieces_lie_in_their_windows(
             assert (batch.ids[start : start + length] == tokens.ids[end - length : end]).all()
 
 
+@settings(deadline=None)
 @given(COLUMNS, LIMITS, st.booleans())
 def test_batches_are_within_their_limits_unless_one_window_is_not(
     column: list[list[int]], limits: Limits, bins: bool
@@ -98,6 +102,7 @@ def test_batches_are_within_their_limits_unless_one_window_is_not(
         )
 
 
+@settings(deadline=None)
 @given(COLUMNS, LIMITS)
 def test_no_window_crosses_a_bin(column: list[list[int]], limits: Limits) -> None:
     for batch in _batches(column, limits, bins=True)[1]:
