@@ -82,7 +82,7 @@ class Engine:
         if precision == "auto":
             fast = (
                 torch.cuda.get_device_capability(where) >= (8, 0) if where.type == "cuda"
-                else network.own and native_bfloat16()
+                else network.own and way in ("auto", "alike") and native_bfloat16()
             )  # fmt: skip
             precision = "bfloat16" if fast else "float32"
         if precision not in PRECISIONS:
