@@ -72,6 +72,15 @@ def _shares(one: dict[str, list[Any]], other: dict[str, list[Any]]) -> dict[str,
     }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """The padded path's second thread only waits, and on a busy machine for long."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def texts() -> list[str]:
     return _texts(200)
