@@ -6,6 +6,7 @@ Run as a program, this file runs the flow with a server of its own: see `_run_th
 import contextlib
 import io
 import json
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -54,6 +55,7 @@ def flows(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Flows:
     config.write_text(yaml.safe_dump(settings), encoding="utf-8")
     done = subprocess.run(
         [sys.executable, __file__, str(config), str(export)],
+        env=os.environ | {"PREFECT_HOME": str(folder / "prefect")},
         check=False,
         capture_output=True,
         text=True,

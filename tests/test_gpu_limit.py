@@ -18,10 +18,13 @@ NAME = "gpu-essai-0"
 
 
 @pytest.fixture(scope="module")
-def ran() -> dict[str, Any]:
-    patient = {"PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120"}
+def ran(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    own = {
+        "PREFECT_HOME": str(tmp_path_factory.mktemp("prefect")),
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    }
     done = subprocess.run(
-        [sys.executable, __file__], env=os.environ | patient, check=False, capture_output=True,
+        [sys.executable, __file__], env=os.environ | own, check=False, capture_output=True,
         text=True, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
