@@ -7,7 +7,8 @@ Files of `--judge` and `--learn` must be annotations that the start has not lear
 `--judge` are cut in two halves by the digest of the text: what is fine-tuned
 (configs/training/adapt.yaml) on comments of one half and of `--learn` is judged on the other half,
 and the other way round. The 300 are every comment with the label, then those to which the start
-gives it with the highest probability: what a person would be sent. Prints every label that differs
+gives it with the highest probability: what a person would be sent. `--only` lets no other label
+change. Prints every label that differs
 from the start by more than its interval, and one line of JSON. `--half N` only trains that half, so
 that both may run at once; what is trained is not trained again.
 """
@@ -39,7 +40,9 @@ def main() -> None:
     plan = read_adaptation(given.config)
     if plan is None:
         raise SystemExit(f"{given.config}: expected a configuration with start")
-    plan = plan.model_copy(update={"start": given.start, "rehearse": given.rehearse})
+    only = [given.label] if given.only else []
+    changed = {"start": given.start, "rehearse": given.rehearse, "only": only}
+    plan = plan.model_copy(update=changed)
     head, label = given.label.split(":")
     start = Analyzer.load(given.start, plan.taxonomy)
     pool, more = _read(given.judge), _read(given.learn)
@@ -70,6 +73,7 @@ def _given() -> argparse.Namespace:
     parser.add_argument("--rehearse", default="output", help="warehouse")
     parser.add_argument("--config", type=Path, default=Path("configs/training/adapt.yaml"))
     parser.add_argument("--work", type=Path, required=True, help="folder for what is trained")
+    parser.add_argument("--only", action="store_true", help="let no other label change")
     parser.add_argument("--half", type=int, choices=(0, 1), help="train this one and stop")
     return parser.parse_args()
 

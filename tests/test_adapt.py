@@ -14,9 +14,11 @@ from cxnlp import night, schema
 from cxnlp.cli import app
 from cxnlp.config import load_settings
 from cxnlp.errors import ConfigError, UsageError
-from cxnlp.model.card import read_card
+from cxnlp.model.card import Labels, read_card
+from cxnlp.model.weights import load_network
 from cxnlp.training.adapt import adapt
 from cxnlp.training.adaptation import Adaptation, read_adaptation
+from cxnlp.training.transfer import carry_over
 from cxnlp.warehouse import Warehouse
 
 NEW = {
@@ -122,6 +124,45 @@ def test_the_same_material_is_learnt_once(adapted: Path, place: Path, tiny_model
     assert (read_card(adapted).sha256, sorted(p.name for p in (place / "run").iterdir())) == (
         before, runs,
     )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def one(place: Path, tiny_model: Path) -> Path:
+    """Fine-tuned with `only` the new touchpoint and one emotion to change."""
+    labels = ["touchpoints:parrainage", "emotions:joie"]
+    return adapt(_plan(place, tiny_model, folder=place / "one", only=labels), None, lambda _: None)
+
+
+def test_only_the_labels_that_are_named_change(one: Path, tiny_model: Path) -> None:
+    old, new = (load_network(folder) for folder in (tiny_model, one))
+    before, after = (read_card(folder).labels for folder in (tiny_model, one))
+    same = carry_over(old.state_dict(), before, new.state_dict(), after)
+    rows = after.slices(Labels.COMMENT)
+    free = {rows["emotions"].start + after.emotions.index("joie"),
+            rows["touchpoints"].start + after.touchpoints.index("parrainage")}  # fmt: skip
+    moved = (same["comment_heads.weight"] != new.comment_heads.weight).any(1).nonzero()
+    assert set(moved.flatten().tolist()) <= free
+    assert rows["emotions"].start + after.emotions.index("joie") in moved
+
+
+def test_only_leaves_encoder_and_words_as_they_were(one: Path, tiny_model: Path) -> None:
+    old, new = (load_network(folder).state_dict() for folder in (tiny_model, one))
+    assert all(bool((old[n] == new[n]).all()) for n in old if n.startswith(("encoder", "wide")))
+
+
+def test_a_label_that_only_may_change_gets_its_own_threshold(place: Path, tiny_model: Path) -> None:
+    plan = _plan(place, tiny_model, folder=place / "own", dev=place / "test.jsonl",
+                 only=["emotions:joie"])  # fmt: skip
+    old, new = read_card(tiny_model), read_card(adapt(plan, None, lambda _: None))
+    at = new.labels.emotions.index("joie")
+    assert new.thresholds["emotions"][at] != old.thresholds["emotions"][at]
+    assert new.thresholds["emotions"][:at] == old.thresholds["emotions"][:at]
+    assert new.thresholds["intents"] == old.thresholds["intents"]
+
+
+def test_a_label_that_there_is_not_cannot_be_the_only_one(place: Path, tiny_model: Path) -> None:
+    with pytest.raises(ConfigError, match="'emotions:ennui' is no label of the model"):
+        adapt(_plan(place, tiny_model, only=["emotions:ennui"]), None, lambda _: None)
 
 
 def test_without_annotations_there_is_nothing_to_learn(place: Path, tiny_model: Path) -> None:

@@ -14,8 +14,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,25 +22,27 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from cxnlp import clean, schema
+from cxnlp import schema
 from cxnlp.annotate.sets import annotations_file
 from cxnlp.config import bundled
 from cxnlp.errors import ConfigError
 from cxnlp.model import registry
-from cxnlp.model.card import Card, Labels, read_card, write_card
+from cxnlp.model.card import Card, Labels, read_card
 from cxnlp.model.engine import Engine
 from cxnlp.model.network import Network, Shape
 from cxnlp.model.tokens import Tokenizer
-from cxnlp.model.weights import load_network, save_network
+from cxnlp.model.weights import load_network
 from cxnlp.taxonomy import Taxonomy, load_taxonomy
 from cxnlp.training.adaptation import Adaptation
+from cxnlp.training.adapted import Begun, export
 from cxnlp.training.augment import hasty
 from cxnlp.training.checkpoint import begin_from
 from cxnlp.training.corpus import Example, read_annotated, text_digest
 from cxnlp.training.describe import describe
-from cxnlp.training.finetune import COMMENT_HEADS, calibrate, segment_targets, trust_cues
+from cxnlp.training.finetune import COMMENT_HEADS, segment_targets, trust_cues
 from cxnlp.training.losses import Targets, rarity_of
 from cxnlp.training.material import Material, material
+from cxnlp.training.only import hold_others
 from cxnlp.training.optimise import optimise
 from cxnlp.training.recipe import device, labels_for, stars, start_at_frequency
 from cxnlp.training.reference import refer
@@ -54,19 +55,6 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float32]
 Tell = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class _Begun:
-    """What an adaptation goes on from, and what it has to learn."""
-
-    folder: Path
-    card: Card
-    taxonomy: Taxonomy
-    labels: Labels
-    annotated: list[Example]
-    plain: list[str]
-    digest: str
 
 
 def adapt(plan: Adaptation, data: Path | None, tell: Tell) -> Path:
@@ -85,16 +73,19 @@ def adapt(plan: Adaptation, data: Path | None, tell: Tell) -> Path:
     return folder
 
 
-def _learn(plan: Adaptation, data: Path | None, begun: _Begun, work: Path, tell: Tell) -> None:
+def _learn(plan: Adaptation, data: Path | None, begun: Begun, work: Path, tell: Tell) -> None:
     from cxnlp.segment import Segmenter
 
     segmenter = Segmenter(begun.taxonomy)
     network = _network(begun, plan).to(device())
     rows, wanted = _material(begun, plan, segmenter, network.shape.max_tokens)
     _open(network, begun, plan, wanted)
+    hold = hold_others(network, begun.labels, plan.only) if plan.only else None
     optimise(network, rows.windows, wanted, begun.labels, plan.schedule(), work, tell)
+    if hold:
+        hold()
     dev = read_annotated(_file(plan.dev, data), data) if plan.dev else []
-    _export(network.cpu().eval(), begun, plan, work / "model", segmenter, dev)
+    export(network.cpu().eval(), begun, plan, work / "model", segmenter, dev)
     texts = [e.text for e in begun.annotated] + begun.plain
     refer(work / "model", texts, plan.taxonomy, plan.name, before=begun.card.reference)
     test = _file(plan.test, data)
@@ -102,7 +93,7 @@ def _learn(plan: Adaptation, data: Path | None, begun: _Begun, work: Path, tell:
     describe(plan, work / "model", test, command, chosen=False)
 
 
-def _begin(plan: Adaptation, data: Path | None, tell: Tell) -> _Begun:
+def _begin(plan: Adaptation, data: Path | None, tell: Tell) -> Begun:
     taxonomy = load_taxonomy(bundled(plan.taxonomy))
     held = {
         e.text for path in (plan.test, plan.dev) if path
@@ -129,7 +120,7 @@ def _begin(plan: Adaptation, data: Path | None, tell: Tell) -> _Begun:
     parts = [plan.model_dump(mode="json"), card.sha256, card.decisions, taxonomy.name, plain,
              [asdict(e) for e in annotated]]  # fmt: skip
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
-    return _Begun(folder, card, taxonomy, labels, annotated, plain, digest)
+    return Begun(folder, card, taxonomy, labels, annotated, plain, digest)
 
 
 def _file(path: Path, data: Path | None) -> Path:
@@ -171,7 +162,7 @@ def _labels(plan: Adaptation, card: Card, taxonomy: Taxonomy, annotated: list[Ex
     return replace(every, touchpoints=touchpoints)
 
 
-def _network(begun: _Begun, plan: Adaptation) -> Network:
+def _network(begun: Begun, plan: Adaptation) -> Network:
     """Return the network of the start with an output for every label, old ones as they were."""
     old = load_network(begun.folder)
     if not old.own:
@@ -191,7 +182,7 @@ def _network(begun: _Begun, plan: Adaptation) -> Network:
     return network
 
 
-def _open(network: Network, begun: _Begun, plan: Adaptation, wanted: Targets) -> None:
+def _open(network: Network, begun: Begun, plan: Adaptation, wanted: Targets) -> None:
     """Start a new label at the log odds of how frequent it is, so that it is found rarely."""
     if plan.base:  # every label is new
         even = {"stars": np.full((1, len(begun.labels.stars)), 1 / len(begun.labels.stars))}
@@ -201,18 +192,14 @@ def _open(network: Network, begun: _Begun, plan: Adaptation, wanted: Targets) ->
     share = np.clip(np.nanmean(wanted.comment["touchpoints"], 0), 1e-3, 0.5)
     with torch.no_grad():
         for number, name in enumerate(begun.labels.touchpoints):
-            if name in _new(begun):
+            if name in begun.new:
                 odds = float(np.log(share[number] / (1 - share[number])))
                 network.comment_heads.bias[comment["touchpoints"].start + number] = odds
                 network.piece_heads.bias[piece["touchpoints"].start + number] = odds
 
 
-def _new(begun: _Begun) -> list[str]:
-    return [n for n in begun.labels.touchpoints if n not in begun.card.labels.touchpoints]
-
-
 def _material(
-    begun: _Begun, plan: Adaptation, segmenter: "Segmenter", longest: int
+    begun: Begun, plan: Adaptation, segmenter: "Segmenter", longest: int
 ) -> tuple[Material, Targets]:
     """Return the rows to read, annotated ones twice (as written, and as typed in haste)."""
     tokenizer = Tokenizer.load(begun.folder / "tokenizer.json", longest)
@@ -240,7 +227,7 @@ def _material(
     )  # fmt: skip
 
 
-def _soft(begun: _Begun, segmenter: "Segmenter", others: Material) -> dict[str, Floats]:
+def _soft(begun: Begun, segmenter: "Segmenter", others: Material) -> dict[str, Floats]:
     """Return what the start says of the texts to rehearse; of a new touchpoint, its triggers."""
     from cxnlp.analyse import Analyzer
 
@@ -258,45 +245,3 @@ def _soft(begun: _Begun, segmenter: "Segmenter", others: Material) -> dict[str, 
     levers = [begun.card.labels.levers.index(lever) for lever in begun.labels.levers]
     found["levers"] = found["levers"][:, levers]
     return found
-
-
-def _export(
-    network: Network, begun: _Begun, plan: Adaptation, folder: Path, segmenter: "Segmenter",
-    dev: list[Example],
-) -> None:  # fmt: skip
-    save_network(network, folder)
-    shutil.copyfile(begun.folder / "tokenizer.json", folder / "tokenizer.json")
-    old, labels = begun.card, begun.labels
-    thresholds = {head: _carried(old, labels, head, plan) for head in old.thresholds}
-    lexicon = {
-        head: tuple(n for n in names if n in getattr(labels, head))
-        for head, names in old.lexicon.items()
-    }
-    lexicon["touchpoints"] = (*lexicon.get("touchpoints", ()), *_new(begun))
-    kept = {k: v for k, v in old.about.items() if k not in ("scores", "behaviour")}
-    about = {
-        **kept, "trained": f"{datetime.now(UTC):%Y-%m-%d}", "recipe": plan.name,
-        **({"start": old.version} if plan.start else {}), "taxonomy": begun.taxonomy.name,
-        "annotations": {"files": [str(p) for p in plan.annotations],
-                        "comments": len(begun.annotated), "rehearsed": len(begun.plain)},
-    }  # fmt: skip
-    card = Card(plan.name, labels, thresholds, old.temperatures, clean.VERSION, lexicon=lexicon,
-                about=about)  # fmt: skip
-    write_card(folder, card)
-    if dev:
-        chosen = calibrate(folder, dev, segmenter)
-        write_card(folder, replace(card, thresholds=chosen[0], temperatures=chosen[1],
-                                   lexicon=chosen[2]))  # fmt: skip
-
-
-def _carried(old: Card, labels: Labels, head: str, plan: Adaptation) -> tuple[float, ...]:
-    """Return the start's threshold of each label; a new one has the median of its head."""
-    part = head.removeprefix("segment_")
-    known: dict[str, float] = dict(
-        zip(getattr(old.labels, part), old.thresholds[head], strict=True)
-    )
-    usual = float(np.median(old.thresholds[head]))
-    return tuple(
-        known.get(name, known.get(plan.renamed.get(name, ""), usual))
-        for name in getattr(labels, part)
-    )

@@ -33,6 +33,7 @@ class Adaptation(BaseModel):
     most: int = 3000
     soft: float = 0.4
     renamed: dict[str, str] = {}
+    only: list[str] = []
     min_mentions: int = 5
     cut: int = 128
     seed: int = 7
@@ -47,8 +48,8 @@ class Adaptation(BaseModel):
             return self
         if self.dev is None:
             raise ValueError("dev is missing: a base has no thresholds, they are chosen on dev")
-        if self.rehearse or self.renamed:
-            raise ValueError("rehearse and renamed are for a start: a base knows no labels")
+        if self.rehearse or self.renamed or self.only:
+            raise ValueError("rehearse, renamed and only are for a start: a base knows no labels")
         if self.finetune.get("mask") or self.finetune.get("language"):
             raise ValueError("finetune: mask and language are for pretraining by a recipe")
         return self
