@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from conftest import TAXONOMY
 
 from cxnlp.errors import ConfigError
@@ -14,7 +13,7 @@ from cxnlp.model.tokens import Tokenizer
 from cxnlp.model.weights import load_network
 from cxnlp.segment import Segmenter
 from cxnlp.taxonomy import load_taxonomy
-from cxnlp.training.finetune import _keep, continue_from
+from cxnlp.training.finetune import continue_from
 from cxnlp.training.material import Material, material
 from cxnlp.training.teachers import network_labels, together
 
@@ -67,14 +66,6 @@ def test_a_network_goes_on_from_an_earlier_one(tiny_model: Path) -> None:
     continue_from(network, labels, tiny_model)
     known = load_network(tiny_model).state_dict()
     assert all(bool((value == known[name]).all()) for name, value in network.state_dict().items())
-
-
-def test_a_part_of_the_earlier_weights_is_kept(tiny_model: Path) -> None:
-    network = load_network(tiny_model)
-    known = network.lift.detach().clone()
-    network.lift.data += 1
-    _keep(network, read_card(tiny_model).labels, tiny_model, 0.25)
-    assert torch.allclose(network.lift, known + 0.75)
 
 
 def test_a_network_of_other_sizes_is_refused(tiny_model: Path, tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ model folder. Clauses and trigger hits are those of `cxnlp.segment`, so that tra
 the pipeline will show the network.
 """
 
-import copy
 import json
 import shutil
 from collections.abc import Callable
@@ -119,16 +118,6 @@ def continue_from(network: Network, labels: Labels, folder: Path) -> None:
         raise ConfigError(f"{folder}: not of the sizes that the recipe's network has") from error
 
 
-def _keep(network: Network, labels: Labels, folder: Path, share: float) -> None:
-    """Go back by `share` of the way to the weights that training started from, which errs less on
-    comments of other kinds (WiSE-FT: Wortsman et al. 2022, arXiv:2109.01903)."""
-    start = copy.deepcopy(network)
-    continue_from(start, labels, folder)
-    with torch.no_grad():
-        for weight, former in zip(network.parameters(), start.parameters(), strict=True):
-            weight.lerp_(former, share)
-
-
 def trust_cues(network: Network, labels: Labels) -> None:
     """Start from the belief that a trigger speaks for its own label; training corrects it."""
     where = {**labels.slices(Labels.PIECE), **labels.slices(Labels.COMMENT)}
@@ -157,8 +146,6 @@ def export(recipe: Recipe, data: Path, tell: Callable[[str], None]) -> Path:
     network = new_network(recipe, labels)
     if not resume(network, recipe.folder / "finetune"):
         raise ConfigError(f"{recipe.folder / 'finetune'}: no checkpoint in it; fine-tune first")
-    if recipe.start and recipe.keep:
-        _keep(network, labels, recipe.start, recipe.keep)
     folder = recipe.folder / "model"
     save_network(network.eval(), folder)
     shutil.copyfile(recipe.folder / "tokenizer.json", folder / "tokenizer.json")

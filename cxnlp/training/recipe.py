@@ -55,7 +55,6 @@ class Recipe(BaseModel):
     annotations: list[Path] = []
     teachers: list[Path] = []
     start: Path | None = None
-    keep: float = 0.0
     share: float = 1.0
     min_mentions: int = 5
     cut: int = 128
