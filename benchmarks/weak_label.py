@@ -45,12 +45,14 @@ def main() -> None:
     plan = plan.model_copy(update=changed)
     head, label = given.label.split(":")
     start = Analyzer.load(given.start, plan.taxonomy)
-    pool, more = _read(given.judge), _read(given.learn)
+    pool, more = (_read(paths, given.data) for paths in (given.judge, given.learn))
     halves = [[row for row in pool if int(text_digest(row[0].text), 16) % 2 == n] for n in (0, 1)]
     trained = {}
     for number in (0, 1) if given.half is None else (given.half,):
         chosen = _chosen(start, halves[number] + more, head, label, given.count)
-        trained[number] = _trained(plan, given.work / f"half{number}", chosen, halves[1 - number])
+        trained[number] = _trained(
+            plan, given.work / f"half{number}", chosen, halves[1 - number], given.data
+        )
         with_it = sum(_has(row[0], head, label) for row in chosen)
         print(f"half {number}: {len(chosen)} comments learnt, {with_it} with the label", flush=True)
     if given.half is not None:
@@ -68,6 +70,7 @@ def _given() -> argparse.Namespace:
     parser.add_argument("--label", default="emotions:mepris", help="head:label")
     parser.add_argument("--judge", type=Path, nargs="+", required=True)
     parser.add_argument("--learn", type=Path, nargs="*", default=[])
+    parser.add_argument("--data", type=Path, help="folder of docs/training.md, for references")
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--start", type=Path, default=Path("models/cxnlp-fr-mini"))
     parser.add_argument("--rehearse", default="output", help="warehouse")
@@ -78,13 +81,13 @@ def _given() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _read(paths: list[Path]) -> list[Row]:
+def _read(paths: list[Path], data: Path | None) -> list[Row]:
     """Return annotated comments with the line that each was read from."""
     found: dict[str, Row] = {}
     for path in paths:
         with path.open("rb") as file:
             lines = [json.loads(line) for line in file]
-        pairs = zip(read_annotated(path), lines, strict=True)
+        pairs = zip(read_annotated(path, data), lines, strict=True)
         found |= {example.text: (example, line) for example, line in pairs}
     return list(found.values())
 
@@ -105,7 +108,9 @@ def _chosen(start: Analyzer, rows: list[Row], head: str, label: str, count: int)
     return [rows[i] for i in np.argsort(-(near + has), kind="stable")[:count]]
 
 
-def _trained(plan: Adaptation, work: Path, chosen: list[Row], held: list[Row]) -> Path:
+def _trained(
+    plan: Adaptation, work: Path, chosen: list[Row], held: list[Row], data: Path | None
+) -> Path:
     work.mkdir(parents=True, exist_ok=True)
     for name, rows in (("learn", chosen), ("test", held)):
         text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for _, line in rows)
@@ -113,7 +118,7 @@ def _trained(plan: Adaptation, work: Path, chosen: list[Row], held: list[Row]) -
     own = [path for path in plan.annotations if path.suffix == ".jsonl"]
     changed = {"annotations": [*own, work / "learn.jsonl"], "test": work / "test.jsonl",
                "folder": work / "run"}  # fmt: skip
-    return adapt(plan.model_copy(update=changed), None, lambda line: print(line, flush=True))
+    return adapt(plan.model_copy(update=changed), data, lambda line: print(line, flush=True))
 
 
 def _answers(analyzer: Analyzer, examples: list[Example]) -> Judged:
