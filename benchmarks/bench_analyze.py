@@ -9,7 +9,6 @@ spaCy, tokens, files and the loading of libraries. The peak is of that process, 
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -60,7 +59,8 @@ def _alone(source: Path) -> None:
 
     Engine.scores = timed  # type: ignore[assignment, method-assign]
     analyse_file(source, source.parent / "out", Analyzer.load)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    status = Path("/proc/self/status").read_text("utf-8")  # ru_maxrss would be the parent's too
+    peak = int(status.partition("VmHWM:")[2].split()[0]) // 1024
     print(json.dumps({
         "engine_seconds": round(spent, 1), "processor": round(time.process_time(), 1),
         "peak_mb": peak,

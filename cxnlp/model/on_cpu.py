@@ -27,6 +27,7 @@ from cxnlp.model.tokens import Tokens
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
+ROUND = 64  # tokens that a batch is filled up to a multiple of
 TIDY = 16  # batches, whose shapes differ, between two times that memory is given back
 
 
@@ -81,8 +82,8 @@ class OnCpu:
     ) -> tuple[Tensor, Tensor]:
         shape, lengths = self._network.shape, tokens.window_lengths[rows]
         inside = ranges(np.cumsum(lengths + 2) - lengths - 1, lengths)
-        ids, position = _framed(tokens, rows, lengths, inside, shape)
-        deep, wide = self._encoded(ids, position, lengths + 2), self._wide(ids, position)
+        ids, position, framed = _framed(tokens, rows, lengths, inside, shape)
+        deep, wide = self._encoded(ids, position, framed), self._wide(ids, position)
         window = np.repeat(np.arange(len(rows)), lengths)
         token_piece = np.repeat(np.arange(len(pieces)), tokens.piece_lengths[pieces])
         piece_window = np.repeat(np.arange(len(rows)), counts)
@@ -167,14 +168,19 @@ def _batches(lengths: Ints, budget: int) -> Iterator[Ints]:
 
 def _framed(
     tokens: Tokens, rows: Ints, lengths: Ints, inside: Ints, shape: Shape
-) -> tuple[Tensor, Tensor]:
-    """Return the ids of windows with `<s>` and `</s>`, end to end, and their place in each."""
+) -> tuple[Tensor, Tensor, Ints]:
+    """Return the ids of windows with `<s>` and `</s>`, end to end, their place in each, and the
+    lengths of windows, the last a filler that nobody reads: with few different sizes of matrices
+    oneDNN does not make and keep a program for each."""
     ends = np.cumsum(lengths + 2)
-    ids = np.full(int(ends[-1]), shape.bos_token_id, np.int64)
+    filler = -int(ends[-1]) % ROUND
+    framed = np.append(lengths + 2, [filler] if filler else []).astype(np.int64)
+    ids = np.full(int(ends[-1]) + filler, shape.bos_token_id, np.int64)
     ids[ends - 1] = shape.eos_token_id
     ids[inside] = tokens.ids[ranges(tokens.window_starts[rows], lengths)]
-    position = ranges(np.zeros(len(rows), np.int64), lengths + 2)
-    return torch.from_numpy(ids), torch.from_numpy(position)
+    position = np.zeros(len(ids), np.int64)
+    position[: ends[-1]] = ranges(np.zeros(len(rows), np.int64), lengths + 2)
+    return torch.from_numpy(ids), torch.from_numpy(position), framed
 
 
 def _alike(lengths: Ints) -> list[tuple[int, int]]:

@@ -32,6 +32,7 @@ def carry_over(
         plain, plain_old = weight.shape[1] - len(new.cues), known.shape[1] - len(old.cues)
         for here, there in rows:
             weight[here, :plain] = known[there, :plain_old]
+            weight[here, plain:] = 0  # a new trigger says nothing of a label that is not its own
             for to, origin in cues:
                 weight[here, plain + to] = known[there, plain_old + origin]
             result[f"{matrix}.bias"][here] = state[f"{matrix}.bias"][there]
