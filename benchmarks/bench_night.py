@@ -10,7 +10,6 @@ changed and no text has.
 
 import argparse
 import json
-import resource
 import time
 from datetime import date, timedelta
 from pathlib import Path
@@ -53,7 +52,8 @@ def main() -> None:
             "texts": row["analysed"],
             **{k: round(row[k], 2) for k in row if k.startswith("seconds_")},
         }
-    found["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    status = Path("/proc/self/status").read_text("utf-8")  # ru_maxrss would be the parent's too
+    found["peak_mb"] = int(status.partition("VmHWM:")[2].split()[0]) // 1024
     found["comments"] = given.comments
     print(json.dumps(found))
 
