@@ -169,6 +169,7 @@ def test_of_runs_that_start_in_the_same_instant_one_holds_the_store(store: Store
     assert (len(held), len(busy)) == (1, 3)
 
 
+@pytest.mark.slow
 def test_a_publication_killed_at_any_request_is_whole_or_not_there(store: Store) -> None:
     """The lock of a killed run stays, and is deleted by hand as the message says."""
     publish(f"{BUCKET}/killed-0", "Avant.")
